@@ -1,0 +1,40 @@
+//! Where packets come from: capture files in, capture files out.
+//!
+//! A [`Source`] lends one packet at a time, in the order of the input. [`open`] makes one of any
+//! mix of files, directories, globs and standard input. Nothing here looks past the link type of
+//! a packet (a BPF filter aside) or reads a clock.
+//!
+//! | in reading order | holds |
+//! |---|---|
+//! | [`source`] | [`Source`], [`Progress`], [`Interface`]: what the rest of vtap sees |
+//! | [`inputs`] | [`open`], [`Inputs`]: from what was typed to one source |
+//! | `merge` | several files by time, opened when their turn comes |
+//! | [`file`](mod@file) | [`File`]: pcap or pcapng, plain, `.gz` or `.zst`, mapped or read |
+//! | [`damage`] | [`Damage`]: what could not be read, where, and why |
+//! | [`error`] | [`Error`]: which file, which step, what to do |
+//! | [`write`](mod@write) | [`PcapWriter`], [`PcapngWriter`] |
+//! | `filter` | `Filter`, `FilterSet`: BPF over any slice (feature `live`) |
+//!
+//! A bad packet is data: it is set aside as [`Damage`], and reading goes on behind it. A bad
+//! environment (no such file, a failing disk) is an [`Error`].
+
+#![deny(unsafe_code)]
+
+pub mod damage;
+pub mod error;
+pub mod file;
+#[cfg(feature = "live")]
+pub mod filter;
+pub mod inputs;
+mod merge;
+pub mod source;
+pub mod write;
+
+pub use damage::{Damage, Kind};
+pub use error::Error;
+pub use file::File;
+#[cfg(feature = "live")]
+pub use filter::{Filter, FilterSet};
+pub use inputs::{Inputs, open};
+pub use source::{Interface, Progress, Source};
+pub use write::{PcapWriter, PcapngWriter};
