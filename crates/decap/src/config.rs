@@ -1,0 +1,64 @@
+//! What counts as a mirrored packet.
+
+use vtap_packet::reassembly::Limits;
+
+/// UDP port of VXLAN (RFC 7348 section 5).
+pub const VXLAN_PORT: u16 = 4789;
+
+/// UDP port of VXLAN-GPE (draft-ietf-nvo3-vxlan-gpe).
+pub const VXLAN_GPE_PORT: u16 = 4790;
+
+/// Envelopes stripped from one packet at most, by default.
+pub const MAX_DEPTH: u8 = 4;
+
+/// UDP destination ports that carry VXLAN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortSet(Vec<u16>);
+
+impl PortSet {
+    /// Of these ports; an empty set matches nothing.
+    pub fn new(ports: impl IntoIterator<Item = u16>) -> Self {
+        let mut ports: Vec<_> = ports.into_iter().collect();
+        ports.sort_unstable();
+        ports.dedup();
+        Self(ports)
+    }
+
+    /// Whether `port` is one of them.
+    pub fn contains(&self, port: u16) -> bool {
+        // A handful at most: a scan beats a search.
+        self.0.contains(&port)
+    }
+}
+
+impl Default for PortSet {
+    /// 4789, and 4790 for VXLAN-GPE.
+    fn default() -> Self {
+        Self::new([VXLAN_PORT, VXLAN_GPE_PORT])
+    }
+}
+
+/// All switches of decapsulation.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Destination ports; the source port is a hash and says nothing.
+    pub ports: PortSet,
+    /// Envelopes stripped from one packet at most; what is left is the customer's frame. 1 takes
+    /// off the tap's own envelope and leaves an overlay of the customer's as it is.
+    pub max_depth: u8,
+    /// Refuse headers with reserved bits, which RFC 7348 says to ignore on receipt.
+    pub strict_vxlan: bool,
+    /// Limits of the pool in which outer fragments wait for each other.
+    pub fragments: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            ports: PortSet::default(),
+            max_depth: MAX_DEPTH,
+            strict_vxlan: false,
+            fragments: Limits::default(),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Counters of decapsulation, and the law that binds them.
+
+use vtap_packet::reassembly;
+
+use crate::Skip;
+
+/// What became of the packets.
+///
+/// Law: `packets = decapsulated + plain + sum(skipped) + fragments.absorbed`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Packets given to [`Decap::strip`](crate::Decap::strip).
+    pub packets: u64,
+    /// Packets that yielded a mirrored frame; a reassembled envelope once.
+    pub decapsulated: u64,
+    /// Packets that are not addressed to a VXLAN port.
+    pub plain: u64,
+    /// Bytes of the mirrored frames on the wire.
+    pub inner_bytes: u64,
+    /// Fragments of envelopes.
+    pub fragments: reassembly::Stats,
+    /// Headers with reserved bits that were ignored.
+    pub reserved_bits: u64,
+    skipped: [u64; Skip::ALL.len()],
+}
+
+impl Stats {
+    /// Packets set aside for this reason.
+    pub fn skipped(&self, skip: Skip) -> u64 {
+        self.skipped.get(skip as usize).copied().unwrap_or_default()
+    }
+
+    /// Whether the law holds.
+    pub fn balances(&self) -> bool {
+        let skipped: u64 = self.skipped.iter().sum();
+        self.packets == self.decapsulated + self.plain + skipped + self.fragments.absorbed
+    }
+
+    pub(crate) fn count_skip(&mut self, skip: Skip) {
+        if let Some(count) = self.skipped.get_mut(skip as usize) {
+            *count += 1;
+        }
+    }
+}
