@@ -1,0 +1,72 @@
+//! Profiles and switches.
+
+use std::time::Duration;
+
+use crate::limits;
+
+/// Whose notion of INVALID is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// conntrack of Linux 6.1 or newer with default sysctls.
+    Linux,
+    /// The firewall's documented meaning: a packet without history is INVALID, so are overly
+    /// delayed ACKs and new flows when the table is full.
+    Azure,
+}
+
+/// What a wrong TCP checksum means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checksum {
+    /// INVALID, as the kernel has it.
+    Verify,
+    /// INVALID unless it is what checksum offload leaves: the sum of the pseudo header.
+    OffloadAware,
+    /// Nothing; checksums are not looked at, those of IPv4 headers neither.
+    Off,
+}
+
+/// All switches of the tracker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Which rules.
+    pub profile: Profile,
+    /// Whether an ACK or data segment of an unknown flow opens it in mid-stream at any time
+    /// (`nf_conntrack_tcp_loose`).
+    pub pickup: bool,
+    /// What a wrong checksum means.
+    pub checksum: Checksum,
+    /// Span of packet time from the first packet in which flows are picked up although `pickup`
+    /// is off: they were open before the capture began.
+    pub warm_up: Duration,
+    /// Flows at most.
+    pub max_flows: usize,
+    /// INVALID rows of one flow; what is beyond is summed up in one row when the flow ends.
+    pub invalid_limit: u32,
+    /// Whether equal addresses and ports in different VNIs are one flow.
+    pub fold_vni: bool,
+}
+
+impl Config {
+    /// The defaults of a profile.
+    pub const fn new(profile: Profile) -> Self {
+        let (pickup, checksum, warm_up) = match profile {
+            Profile::Linux => (true, Checksum::Verify, Duration::ZERO),
+            Profile::Azure => (false, Checksum::OffloadAware, limits::WARM_UP),
+        };
+        Self {
+            profile,
+            pickup,
+            checksum,
+            warm_up,
+            max_flows: limits::MAX_FLOWS,
+            invalid_limit: limits::INVALID_ROWS,
+            fold_vni: false,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new(Profile::Azure)
+    }
+}

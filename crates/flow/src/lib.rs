@@ -1,0 +1,61 @@
+//! What TCP connections do: packets of customers in, events out.
+//!
+//! A [`Tracker`] takes one decapsulated [`Packet`](vtap_packet::Packet) at a time and says what
+//! it was: its [`Verdict`], the state of its flow afterwards, and, through a [`Sink`], an
+//! [`Event`] where something happened. The rules are those of Linux nf_conntrack 6.1 and newer,
+//! packet for packet in [`Profile::Linux`]; [`Profile::Azure`] differs where the firewall's
+//! documentation does.
+//!
+//! | in reading order | holds |
+//! |---|---|
+//! | [`event`], [`reason`], [`sink`], [`verdict`] | what comes out: of flows, and of each packet |
+//! | [`config`], [`limits`] | profiles and switches; every timeout with its source |
+//! | [`state`] | states, kinds of segments, the transition table |
+//! | `segment`, `half`, `connection` | what is read of a segment; one direction and the window check; the special cases around the table |
+//! | `key`, `read`, `icmp`, `martian` | identity of a flow; from a packet to what the tracker needs of it |
+//! | `flow`, `trace`, `rows` | one entry of the table; which event a segment makes; how many INVALID ones are written |
+//! | `table`, `wheel` | bounded storage, expiry on packet time |
+//! | [`tracker`], [`skip`], [`stats`] | the calling order, refusals by name, counters and their law |
+//!
+//! Time is the packet's. Nothing here reads a clock or does I/O, and a packet of a known flow
+//! allocates nothing. Call [`Tracker::push`] for each packet in order, [`Tracker::finish`] at the
+//! end of the input.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::cast_possible_truncation, reason = "tests build small things from big types")
+)]
+
+pub mod config;
+mod connection;
+pub mod event;
+mod flow;
+mod half;
+mod icmp;
+mod key;
+pub mod limits;
+mod martian;
+mod read;
+pub mod reason;
+mod rows;
+mod segment;
+pub mod sink;
+pub mod skip;
+pub mod state;
+pub mod stats;
+mod table;
+mod trace;
+pub mod tracker;
+pub mod verdict;
+mod wheel;
+
+pub use config::{Checksum, Config, Profile};
+pub use event::{Event, EventFlag, Side};
+pub use reason::Reason;
+pub use sink::{Discard, Sink};
+pub use skip::Skip;
+pub use state::State;
+pub use stats::Stats;
+pub use tracker::Tracker;
+pub use verdict::{Note, Outcome, StateAfter, Verdict};

@@ -1,0 +1,68 @@
+//! Timeouts and bounds, each with its source.
+//!
+//! The TCP timeouts are the defaults of `net.netfilter.nf_conntrack_tcp_timeout_*` of Linux 6.x.
+
+use std::time::Duration;
+
+use crate::State;
+
+/// Time after which a connection in this state is forgotten.
+pub const fn timeout(state: State) -> Duration {
+    Duration::from_secs(match state {
+        State::SynSent | State::SynSent2 => 120,
+        State::SynRecv => 60,
+        // Five days: with everything acknowledged, silence is no sign of an end.
+        State::Established => 432_000,
+        State::FinWait => 120,
+        State::CloseWait => 60,
+        State::LastAck => 30,
+        State::TimeWait => 120,
+        State::Close => 10,
+    })
+}
+
+/// Cap while data waits for its acknowledgment, and for a flow picked up in mid-stream until its
+/// other side is seen (`..._unacknowledged`).
+pub const UNACKNOWLEDGED: Duration = Duration::from_secs(300);
+
+/// Cap after [`MAX_RETRANSMISSIONS`], and while the window is closed (`..._max_retrans`).
+pub const RETRANSMITTING: Duration = Duration::from_secs(300);
+
+/// Identical segments in a row that count as retransmitting (`nf_conntrack_tcp_max_retrans`).
+pub const MAX_RETRANSMISSIONS: u8 = 3;
+
+/// Least distance below what was sent at which an acknowledgment is overly delayed, in bytes: a
+/// window of 64 KiB and some.
+pub const MAX_ACK_WINDOW: u32 = 66_000;
+
+/// Largest window scale (RFC 7323 section 2.3); a larger one counts as this.
+pub const MAX_WINDOW_SCALE: u8 = 14;
+
+/// A flow that has only INVALID packets is remembered for this long after the last one, so that
+/// its rows stay limited and its one-way nature can be told. No kernel counterpart: conntrack
+/// keeps nothing of such packets.
+pub const STATELESS: Duration = Duration::from_secs(60);
+
+/// A UDP flow seen in one direction (`nf_conntrack_udp_timeout`).
+pub const UDP: Duration = Duration::from_secs(30);
+
+/// A UDP flow seen in both (`nf_conntrack_udp_timeout_stream`).
+pub const UDP_REPLIED: Duration = Duration::from_secs(120);
+
+/// An ICMP exchange (`nf_conntrack_icmp_timeout`, `nf_conntrack_icmpv6_timeout`).
+pub const ICMP: Duration = Duration::from_secs(30);
+
+/// A flow of any other protocol (`nf_conntrack_generic_timeout`).
+pub const GENERIC: Duration = Duration::from_secs(600);
+
+/// INVALID rows that belong to no flow (the table is full) are limited for each such span.
+pub const FLOWLESS_ROWS: Duration = Duration::from_secs(60);
+
+/// Flows at most, by default.
+pub const MAX_FLOWS: usize = 1_000_000;
+
+/// INVALID rows of one flow, by default.
+pub const INVALID_ROWS: u32 = 5;
+
+/// Warm-up by default: a mirror takes up to 60 s to come back when a source is added.
+pub const WARM_UP: Duration = Duration::from_secs(60);

@@ -1,0 +1,170 @@
+//! From a packet to what the tracker needs of it. Holds nothing of the packet's bytes.
+
+use std::net::SocketAddr;
+
+use vtap_packet::reassembly::{Pushed, Reassembler};
+use vtap_packet::tcp::Tcp;
+use vtap_packet::{EtherType, Ip, Packet, Protocol, Vni, checksum, link};
+
+use crate::config::{Checksum, Config};
+use crate::icmp;
+use crate::key::{End, Key};
+use crate::reason::Reason;
+use crate::segment::Segment;
+use crate::skip::Skip;
+use crate::state::Kind;
+
+/// One packet of a flow.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Observed {
+    pub(crate) key: Key,
+    /// Which end of the key sent it.
+    pub(crate) from: End,
+    pub(crate) src: SocketAddr,
+    pub(crate) dst: SocketAddr,
+    pub(crate) content: Content,
+    pub(crate) offloaded: bool,
+    pub(crate) truncated: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Content {
+    Segment(Segment),
+    /// A TCP segment that is refused whatever its flow is.
+    Defective(Reason),
+    /// An ICMP error that quotes a packet: the key is that packet's flow, `from` the end that the
+    /// quoted packet came from. The error has to be addressed to that end.
+    Error {
+        misdirected: bool,
+    },
+    /// An ICMP message that no stack would take.
+    BadIcmp(Reason),
+    Other,
+}
+
+/// Reads a frame.
+pub(crate) fn read(
+    packet: &Packet<'_>,
+    config: &Config,
+    reassembler: &mut Reassembler,
+) -> Result<Observed, Skip> {
+    let (ether_type, network) =
+        link::network(packet.link, packet.data).map_err(|_| Skip::LinkType)?;
+    if !matches!(ether_type, EtherType::IPV4 | EtherType::IPV6) {
+        return Err(Skip::NotIp);
+    }
+    let stripped = packet.data.len() - network.len();
+    let wire_len = (packet.wire_len as usize).saturating_sub(stripped);
+    let mut ip = Ip::parse(ether_type, network, wire_len).map_err(|_| Skip::MalformedIp)?;
+    if ip.overruns_frame {
+        return Err(Skip::IpLength);
+    }
+    if config.checksum != Checksum::Off && !ip.header_checksum_is_right() {
+        return Err(Skip::IpChecksum);
+    }
+    let vni = match packet.tunnel {
+        Some(tunnel) if !config.fold_vni => tunnel.vni,
+        _ => Vni::default(),
+    };
+    if ip.fragment.is_some() {
+        // Judged once, when complete, as the kernel does.
+        if !Reassembler::accepts(&ip) {
+            return Err(Skip::Fragment);
+        }
+        let Pushed::Complete(datagram) = reassembler.push(packet.time, vni.get().into(), &ip)
+        else {
+            return Err(Skip::Fragment);
+        };
+        ip.protocol = datagram.protocol;
+        ip.payload = datagram.payload;
+        ip.payload_len = u32::try_from(datagram.payload.len()).unwrap_or(u32::MAX);
+    }
+    observe(&ip, vni, config)
+}
+
+fn observe(ip: &Ip<'_>, vni: Vni, config: &Config) -> Result<Observed, Skip> {
+    match ip.protocol {
+        Protocol::TCP => segment(ip, vni, config),
+        Protocol::ICMP | Protocol::ICMPV6 => icmp::read(ip, vni, config),
+        _ => other(ip, vni),
+    }
+}
+
+fn segment(ip: &Ip<'_>, vni: Vni, config: &Config) -> Result<Observed, Skip> {
+    let truncated = ip.payload.len() < ip.payload_len as usize;
+    let (src_port, dst_port) = match ports(ip.payload) {
+        Some(ports) => ports,
+        None if truncated => return Err(Skip::CutShort),
+        None => (0, 0),
+    };
+    let (src, dst) = (SocketAddr::new(ip.src, src_port), SocketAddr::new(ip.dst, dst_port));
+    let (key, from) = Key::new(src, dst, Protocol::TCP, vni);
+    let observed =
+        |content, offloaded| Observed { key, from, src, dst, content, offloaded, truncated };
+
+    let Ok(tcp) = Tcp::parse(ip.payload) else {
+        return if truncated && ip.payload_len as usize >= Tcp::HEADER_LEN {
+            Err(Skip::CutShort)
+        } else {
+            Ok(observed(Content::Defective(Reason::TruncatedHeader), false))
+        };
+    };
+    let payload =
+        u32::try_from(tcp.header_len).ok().and_then(|len| ip.payload_len.checked_sub(len));
+    let Some(payload) = payload.filter(|_| tcp.header_len >= Tcp::HEADER_LEN) else {
+        return Ok(observed(Content::Defective(Reason::TruncatedHeader), false));
+    };
+    let sum = if truncated { Sum::Right } else { sum(ip, &tcp, config.checksum) };
+    let content = match (sum, Kind::of(tcp.flags)) {
+        (Sum::Wrong, _) => Content::Defective(Reason::BadChecksum),
+        (_, None) => Content::Defective(Reason::BadFlags),
+        (_, Some(kind)) => Content::Segment(Segment::new(kind, &tcp, payload)),
+    };
+    Ok(observed(content, sum == Sum::Offloaded))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sum {
+    Right,
+    /// The sum of the pseudo header: the NIC was to fill in the rest.
+    Offloaded,
+    Wrong,
+}
+
+fn sum(ip: &Ip<'_>, tcp: &Tcp<'_>, policy: Checksum) -> Sum {
+    if policy == Checksum::Off
+        || checksum::transport(ip.src, ip.dst, Protocol::TCP, ip.payload) == 0xffff
+    {
+        return Sum::Right;
+    }
+    // Windows leaves the length out of the sum of a packet that the NIC is to segment.
+    let left_to_nic = [ip.payload_len, 0]
+        .into_iter()
+        .any(|len| checksum::pseudo_header(ip.src, ip.dst, Protocol::TCP, len) == tcp.checksum);
+    if policy == Checksum::OffloadAware && left_to_nic { Sum::Offloaded } else { Sum::Wrong }
+}
+
+fn other(ip: &Ip<'_>, vni: Vni) -> Result<Observed, Skip> {
+    let ports = match ip.protocol {
+        Protocol::UDP | Protocol::SCTP | Protocol(136) => {
+            ports(ip.payload).ok_or(Skip::CutShort)?
+        }
+        _ => (0, 0),
+    };
+    Ok(Observed::new(ip, ports, vni, Content::Other))
+}
+
+impl Observed {
+    pub(crate) fn new(ip: &Ip<'_>, (src, dst): (u16, u16), vni: Vni, content: Content) -> Self {
+        let (src, dst) = (SocketAddr::new(ip.src, src), SocketAddr::new(ip.dst, dst));
+        let (key, from) = Key::new(src, dst, ip.protocol, vni);
+        let truncated = ip.payload.len() < ip.payload_len as usize;
+        Self { key, from, src, dst, content, offloaded: false, truncated }
+    }
+}
+
+/// The two ports with which TCP, UDP, SCTP and UDP-Lite all begin.
+pub(crate) fn ports(payload: &[u8]) -> Option<(u16, u16)> {
+    let [s0, s1, d0, d1] = payload.first_chunk()?;
+    Some((u16::from_be_bytes([*s0, *s1]), u16::from_be_bytes([*d0, *d1])))
+}

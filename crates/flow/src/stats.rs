@@ -1,0 +1,74 @@
+//! Counters of the tracker, and the law that binds them.
+
+use crate::{EventFlag, Reason, Skip};
+
+/// What became of the packets pushed.
+///
+/// Law: `packets = tcp_segments + other + sum(skipped)`, and the INVALID segments are among the
+/// segments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Packets pushed.
+    pub packets: u64,
+    /// TCP segments judged, a reassembled one once.
+    pub tcp_segments: u64,
+    /// Packets of any other IP protocol.
+    pub other: u64,
+    skipped: [u64; Skip::ALL.len()],
+    /// Flows seen: 5-tuples within a VNI, each opening of a connection counted.
+    pub flows: u64,
+    /// Of the flows, those picked up in mid-stream.
+    pub midstream: u64,
+    events: [u64; EventFlag::ALL.len()],
+    invalid: [u64; Reason::ALL.len()],
+    /// Repeated SYN, SYN-ACK, FIN and RST segments, which are no events of their own.
+    pub retransmissions: u64,
+    /// Segments with the checksum that offload leaves behind.
+    pub offloaded: u64,
+    /// Segments of which the capture kept only the beginning.
+    pub truncated: u64,
+    /// Flows given up before their time to make room for others.
+    pub evicted: u64,
+}
+
+impl Stats {
+    /// Packets set aside for this reason.
+    pub fn skipped(&self, skip: Skip) -> u64 {
+        self.skipped.get(skip as usize).copied().unwrap_or_default()
+    }
+
+    /// Events with this flag.
+    pub fn events(&self, flag: EventFlag) -> u64 {
+        self.events.get(flag as usize).copied().unwrap_or_default()
+    }
+
+    /// INVALID segments with this reason, whether a row was written for them or not.
+    pub fn invalid(&self, reason: Reason) -> u64 {
+        self.invalid.get(reason as usize).copied().unwrap_or_default()
+    }
+
+    /// Whether the law holds.
+    pub fn balances(&self) -> bool {
+        let skipped: u64 = self.skipped.iter().sum();
+        let invalid: u64 = self.invalid.iter().sum();
+        self.packets == self.tcp_segments + self.other + skipped && invalid <= self.tcp_segments
+    }
+
+    pub(crate) fn count_skip(&mut self, skip: Skip) {
+        if let Some(count) = self.skipped.get_mut(skip as usize) {
+            *count += 1;
+        }
+    }
+
+    pub(crate) fn count_event(&mut self, flag: EventFlag) {
+        if let Some(count) = self.events.get_mut(flag as usize) {
+            *count += 1;
+        }
+    }
+
+    pub(crate) fn count_invalid(&mut self, reason: Reason) {
+        if let Some(count) = self.invalid.get_mut(reason as usize) {
+            *count += 1;
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! When flows are looked at again: a lazy timing wheel.
+//!
+//! Each flow hangs in the slot of one second, at or before its deadline. A packet that moves the
+//! deadline out leaves the flow where it is; when the slot comes round, a flow that is not due is
+//! hung up again. Only a deadline that moves in costs a step at once. Deadlines themselves are
+//! exact: look-ups compare them, the wheel just reclaims.
+
+use vtap_packet::Timestamp;
+
+/// Slots, one a second: about 17 minutes. Longer deadlines are looked at once a round.
+const SLOTS: u32 = 1024;
+
+const NIL: u32 = u32::MAX;
+
+/// A flow's place in the wheel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Links {
+    previous: u32,
+    next: u32,
+    /// Second in which it is looked at.
+    second: u32,
+}
+
+impl Links {
+    pub(crate) const UNLINKED: Self = Self { previous: NIL, next: NIL, second: 0 };
+}
+
+/// Where the wheel finds the links of the flow at a position.
+pub(crate) trait Linked {
+    fn links(&mut self, at: u32) -> Option<&mut Links>;
+}
+
+#[derive(Debug)]
+pub(crate) struct Wheel {
+    /// First flow of each slot.
+    heads: Vec<u32>,
+    /// The second that was looked at last; `None` before the first packet.
+    looked_at: Option<u32>,
+    /// First of the flows taken down and not yet popped.
+    taken: u32,
+}
+
+impl Wheel {
+    pub(crate) fn new() -> Self {
+        Self { heads: vec![NIL; SLOTS as usize], looked_at: None, taken: NIL }
+    }
+
+    /// Hangs up a flow that hangs nowhere.
+    pub(crate) fn hang(
+        &mut self,
+        flows: &mut impl Linked,
+        at: u32,
+        now: Timestamp,
+        deadline: Timestamp,
+    ) {
+        let second = self.second_for(now, deadline);
+        let Some(head) = self.heads.get_mut(slot(second)) else { return };
+        let next = std::mem::replace(head, at);
+        if let Some(links) = flows.links(at) {
+            *links = Links { previous: NIL, next, second };
+        }
+        if let Some(links) = flows.links(next) {
+            links.previous = at;
+        }
+    }
+
+    /// Takes note of a deadline that may have moved in.
+    pub(crate) fn moved(
+        &mut self,
+        flows: &mut impl Linked,
+        at: u32,
+        now: Timestamp,
+        deadline: Timestamp,
+    ) {
+        let Some(links) = flows.links(at) else { return };
+        if self.second_for(now, deadline) < links.second {
+            self.unhang(flows, at);
+            self.hang(flows, at, now, deadline);
+        }
+    }
+
+    pub(crate) fn unhang(&mut self, flows: &mut impl Linked, at: u32) {
+        let Some(&mut Links { previous, next, second }) = flows.links(at) else { return };
+        if let Some(links) = flows.links(previous) {
+            links.next = next;
+        } else if let Some(head) = self.heads.get_mut(slot(second)) {
+            *head = next;
+        }
+        if let Some(links) = flows.links(next) {
+            links.previous = previous;
+        }
+    }
+
+    /// Goes on to the next second up to `now` that was not looked at and takes its flows down, for
+    /// [`pop`](Self::pop); false when there is none. After a jump of more than a round, one round
+    /// is made, so that every slot is looked at once.
+    pub(crate) fn turn(&mut self, now: Timestamp) -> bool {
+        let now = seconds(now);
+        let last = *self.looked_at.get_or_insert(now);
+        if now <= last {
+            // Where time runs back, slots are looked at again, which costs nothing but time.
+            self.looked_at = Some(now);
+            return false;
+        }
+        let round = now.saturating_sub(SLOTS - 1);
+        let second = (last + 1).max(round);
+        self.looked_at = Some(second);
+        if let Some(head) = self.heads.get_mut(slot(second)) {
+            self.taken = std::mem::replace(head, NIL);
+        }
+        true
+    }
+
+    /// The next of the flows taken down. It hangs nowhere; hang it up again or forget it.
+    pub(crate) fn pop(&mut self, flows: &mut impl Linked) -> Option<u32> {
+        let at = self.taken;
+        let links = flows.links(at)?;
+        self.taken = links.next;
+        *links = Links::UNLINKED;
+        Some(at)
+    }
+
+    fn second_for(&self, now: Timestamp, deadline: Timestamp) -> u32 {
+        let soonest = self.looked_at.unwrap_or(0).max(seconds(now)).saturating_add(1);
+        let latest = soonest.saturating_add(SLOTS - 2);
+        seconds(deadline).saturating_add(1).clamp(soonest, latest)
+    }
+}
+
+/// Seconds since the epoch; enough until 2106, and a later time only stops the wheel.
+fn seconds(time: Timestamp) -> u32 {
+    u32::try_from(time.secs()).unwrap_or(u32::MAX - 1)
+}
+
+fn slot(second: u32) -> usize {
+    (second % SLOTS) as usize
+}
