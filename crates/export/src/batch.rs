@@ -1,0 +1,106 @@
+//! Rows on their way to a writer.
+
+use std::fmt;
+use std::io::{self, Write};
+
+/// Gathers rows and writes them many at a time.
+pub(crate) struct Batch<W> {
+    rows: Vec<u8>,
+    writer: W,
+}
+
+/// A batch that reaches this size goes out.
+const BATCH_BYTES: usize = 64 * 1024;
+
+/// Room for the row that fills a batch.
+const ROW_BYTES: usize = 4 * 1024;
+
+impl<W: Write> Batch<W> {
+    /// A batch for `writer` that begins with `head`, the headings of a format that has them.
+    pub(crate) fn new(writer: W, head: &str) -> Self {
+        let mut rows = Vec::with_capacity(BATCH_BYTES + ROW_BYTES);
+        rows.extend_from_slice(head.as_bytes());
+        Self { rows, writer }
+    }
+
+    /// Takes the row that `put` appends.
+    pub(crate) fn row(&mut self, put: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+        put(&mut self.rows);
+        if self.rows.len() >= BATCH_BYTES { self.write() } else { Ok(()) }
+    }
+
+    /// Writes what is there and flushes the writer.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.write()?;
+        self.writer.flush()
+    }
+
+    /// Flushes and hands the writer back.
+    pub(crate) fn finish(mut self) -> io::Result<W> {
+        self.flush()?;
+        Ok(self.writer)
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        let written = self.writer.write_all(&self.rows);
+        // After an error too: nobody knows how much of it went out.
+        self.rows.clear();
+        written
+    }
+}
+
+impl<W> fmt::Debug for Batch<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch").field("bytes", &self.rows.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keeps what each write brought.
+    #[derive(Default)]
+    struct Writes(Vec<Vec<u8>>);
+
+    impl Write for Writes {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.push(bytes.to_vec());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_batch_goes_out_and_ends_with_a_row() {
+        let mut batch = Batch::new(Writes::default(), "");
+        for _ in 0..1000 {
+            batch
+                .row(|rows| rows.extend_from_slice(&[b"x".repeat(99), b"\n".to_vec()].concat()))
+                .unwrap();
+        }
+        let sizes: Vec<usize> = batch.finish().unwrap().0.iter().map(Vec::len).collect();
+        assert_eq!(sizes, [65_600, 34_400]);
+    }
+
+    #[test]
+    fn a_broken_pipe_comes_back_as_it_is_and_the_batch_is_gone() {
+        struct Closed(usize);
+        impl Write for Closed {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0 += bytes.len();
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut batch = Batch::new(Closed(0), "");
+        batch.row(|rows| rows.extend_from_slice(b"row\n")).unwrap();
+        assert_eq!(batch.flush().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(batch.finish().unwrap().0, 4);
+    }
+}

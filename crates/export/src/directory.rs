@@ -1,0 +1,173 @@
+//! An output directory: one file a kind, each complete or not there.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::{Error, Format, Output};
+
+/// A directory for the files of one run.
+///
+/// | file | holds |
+/// |---|---|
+/// | `events.txt` | events as text |
+/// | `events.json` | events as JSON lines |
+/// | `flow-trace.json` | events in the firewall's shape |
+///
+/// The names are [`Format::file_name`]'s.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    path: PathBuf,
+}
+
+impl Directory {
+    /// Opens `path`, creating it and its parents where they are missing. Files in it stay, until
+    /// a new one of the same name is complete.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be created, or is there and no directory.
+    pub fn create(path: impl Into<PathBuf>) -> Result<Self, Error> {
+        let path = path.into();
+        fs::create_dir_all(&path).map_err(Error::at(&path))?;
+        Ok(Self { path })
+    }
+
+    /// An output of events to the format's file; [`Format::None`] has none.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be created.
+    pub fn output(&self, format: Format) -> Result<Output, Error> {
+        match format.file_name() {
+            Some(name) => Ok(Output::file(format, Partial::create(self.path.join(name))?)),
+            None => Ok(Output::none()),
+        }
+    }
+}
+
+/// A file that is written as `NAME.partial` and becomes `NAME` when it is finished.
+///
+/// If the run dies, what it wrote stays under the partial name, and a file of an earlier run under
+/// the final one.
+#[derive(Debug)]
+#[must_use = "a file that is not finished keeps its partial name"]
+pub struct Partial {
+    file: File,
+    path: PathBuf,
+    partial: PathBuf,
+}
+
+impl Partial {
+    /// Begins the file that will be `path`; a partial file that is in the way is overwritten.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be created.
+    pub fn create(path: impl Into<PathBuf>) -> Result<Self, Error> {
+        let path = path.into();
+        let mut partial = path.clone().into_os_string();
+        partial.push(".partial");
+        let partial = PathBuf::from(partial);
+        let file = File::create(&partial).map_err(Error::at(&partial))?;
+        Ok(Self { file, path, partial })
+    }
+
+    /// The final name.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives the file its name, once its bytes are on the disk.
+    ///
+    /// # Errors
+    ///
+    /// When the disk cannot take them, or the name is that of a directory.
+    pub fn finish(self) -> Result<(), Error> {
+        self.file.sync_all().map_err(Error::at(&self.path))?;
+        fs::rename(&self.partial, &self.path).map_err(Error::at(&self.path))
+    }
+}
+
+impl Write for Partial {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vtap_flow::Sink;
+
+    use super::*;
+    use crate::sample;
+
+    fn names(path: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(path)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_appears_when_it_is_finished_and_replaces_the_old_one() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("new/out");
+        let directory = Directory::create(&path).unwrap();
+        fs::write(path.join("events.txt"), "old").unwrap();
+
+        let mut output = directory.output(Format::Text).unwrap();
+        output.event(&sample::syn()).unwrap();
+        output.flush().unwrap();
+        assert_eq!(names(&path), ["events.txt", "events.txt.partial"]);
+        assert_eq!(fs::read_to_string(path.join("events.txt")).unwrap(), "old");
+
+        output.finish().unwrap();
+        assert_eq!(names(&path), ["events.txt"]);
+        assert_eq!(fs::read_to_string(path.join("events.txt")).unwrap().lines().count(), 2);
+    }
+
+    #[test]
+    fn an_output_that_is_dropped_leaves_no_file_under_the_final_name() {
+        let temp = tempfile::tempdir().unwrap();
+        let directory = Directory::create(temp.path()).unwrap();
+        let mut output = directory.output(Format::Json).unwrap();
+        output.event(&sample::syn()).unwrap();
+        drop(output);
+        assert_eq!(names(temp.path()), ["events.json.partial"]);
+    }
+
+    #[test]
+    fn every_format_has_its_file_and_none_has_none() {
+        let temp = tempfile::tempdir().unwrap();
+        let directory = Directory::create(temp.path()).unwrap();
+        for format in Format::ALL {
+            directory.output(format).unwrap().finish().unwrap();
+        }
+        assert_eq!(names(temp.path()), ["events.json", "events.txt", "flow-trace.json"]);
+    }
+
+    #[test]
+    fn errors_name_what_is_in_the_way() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert_eq!(Directory::create(&file).unwrap_err().path, Some(file));
+
+        let directory = Directory::create(temp.path()).unwrap();
+        let partial = temp.path().join("events.txt.partial");
+        fs::create_dir(&partial).unwrap();
+        assert_eq!(directory.output(Format::Text).unwrap_err().path, Some(partial));
+
+        let taken = temp.path().join("events.json");
+        fs::create_dir(&taken).unwrap();
+        let output = directory.output(Format::Json).unwrap();
+        assert_eq!(output.finish().unwrap_err().path, Some(taken));
+    }
+}

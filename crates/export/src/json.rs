@@ -1,0 +1,204 @@
+//! One JSON object a line, in the envelope of Suricata's EVE.
+//!
+//! ```json
+//! {"timestamp":"2025-12-01T00:00:00.000000001Z","event_type":"tcp","src_ip":"10.0.1.4",
+//!  "src_port":50000,"dest_ip":"10.0.2.5","dest_port":443,"proto":"TCP",
+//!  "community_id":"1:w5mK5wZhrO6H5iu/D4VnkVuIIr8=","packet":7,
+//!  "tunnel":{"src_ip":"10.9.0.4","src_port":51111,"dest_ip":"10.9.0.5","dest_port":4789,
+//!            "vni":27,"depth":1},
+//!  "tcp":{"flag":"INVALID","reason":"asymmetric","state":"NONE","side":"client",
+//!         "missing":"server","suppressed":3}}
+//! ```
+//!
+//! Keys come in this order, on one line. `timestamp`, addresses and ports are those of the packet.
+//! A key is absent where there is nothing to say: `tunnel` for a packet that was not mirrored,
+//! `reason` unless the flag is INVALID, `side` where it is not known, `missing` unless the reason
+//! is asymmetric. `retransmission` is there only as `true`; `suppressed` only on the row that
+//! stands for so many INVALID packets, of which it shows the last. `state` is `NONE` where there
+//! is no flow.
+
+use std::io::{self, Write};
+
+use vtap_flow::{Event, Sink};
+use vtap_packet::Tunnel;
+
+use crate::batch::Batch;
+use crate::community::Ids;
+use crate::field::{self, text};
+
+/// Writes events as JSON lines.
+#[derive(Debug)]
+pub struct Json<W> {
+    batch: Batch<W>,
+    ids: Ids,
+}
+
+impl<W: Write> Json<W> {
+    /// Writes to `writer`, which needs no buffer of its own.
+    pub fn new(writer: W) -> Self {
+        Self { batch: Batch::new(writer, ""), ids: Ids::new() }
+    }
+
+    /// Writes what was gathered and flushes the writer.
+    ///
+    /// # Errors
+    ///
+    /// Those of the writer.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.batch.flush()
+    }
+
+    /// Flushes and hands the writer back.
+    ///
+    /// # Errors
+    ///
+    /// Those of the writer.
+    pub fn finish(self) -> io::Result<W> {
+        self.batch.finish()
+    }
+}
+
+impl<W: Write> Sink for Json<W> {
+    type Error = io::Error;
+
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        let id = self.ids.of(event.src, event.dst);
+        self.batch.row(|out| row(out, &id, event))
+    }
+}
+
+fn row(out: &mut Vec<u8>, community_id: &[u8], event: &Event) {
+    text(out, r#"{"timestamp":""#);
+    out.extend_from_slice(&event.time.rfc3339());
+    text(out, r#"","event_type":"tcp","src_ip":""#);
+    field::address(out, event.src.ip());
+    text(out, r#"","src_port":"#);
+    field::number(out, event.src.port());
+    text(out, r#","dest_ip":""#);
+    field::address(out, event.dst.ip());
+    text(out, r#"","dest_port":"#);
+    field::number(out, event.dst.port());
+    text(out, r#","proto":"TCP","community_id":""#);
+    out.extend_from_slice(community_id);
+    text(out, r#"","packet":"#);
+    field::number(out, event.packet);
+    if let Some(envelope) = &event.tunnel {
+        tunnel(out, envelope);
+    }
+    tcp(out, event);
+    text(out, "}\n");
+}
+
+fn tunnel(out: &mut Vec<u8>, tunnel: &Tunnel) {
+    text(out, r#","tunnel":{"src_ip":""#);
+    field::address(out, tunnel.src);
+    text(out, r#"","src_port":"#);
+    field::number(out, tunnel.src_port);
+    text(out, r#","dest_ip":""#);
+    field::address(out, tunnel.dst);
+    text(out, r#"","dest_port":"#);
+    field::number(out, tunnel.dst_port);
+    text(out, r#","vni":"#);
+    field::number(out, tunnel.vni.get());
+    text(out, r#","depth":"#);
+    field::number(out, tunnel.depth);
+    text(out, "}");
+}
+
+fn tcp(out: &mut Vec<u8>, event: &Event) {
+    text(out, r#","tcp":{"flag":""#);
+    text(out, event.flag.name());
+    if let Some(reason) = event.reason {
+        text(out, r#"","reason":""#);
+        text(out, reason.name());
+    }
+    text(out, r#"","state":""#);
+    text(out, event.state.map_or("NONE", |state| state.name()));
+    if let Some(side) = event.side {
+        text(out, r#"","side":""#);
+        text(out, side.name());
+    }
+    if let Some(missing) = event.missing {
+        text(out, r#"","missing":""#);
+        text(out, missing.name());
+    }
+    text(out, r#"""#);
+    if event.retransmission {
+        text(out, r#","retransmission":true"#);
+    }
+    if event.suppressed > 0 {
+        text(out, r#","suppressed":"#);
+        field::number(out, event.suppressed);
+    }
+    text(out, "}");
+}
+
+#[cfg(test)]
+mod tests {
+    use vtap_flow::Side;
+
+    use super::*;
+    use crate::sample;
+
+    fn line(event: &Event) -> String {
+        let mut json = Json::new(Vec::new());
+        json.event(event).unwrap();
+        String::from_utf8(json.finish().unwrap()).unwrap()
+    }
+
+    const SYN: &str = concat!(
+        r#"{"timestamp":"2025-12-01T00:00:00.123456789Z","event_type":"tcp","#,
+        r#""src_ip":"10.0.1.4","src_port":50000,"dest_ip":"10.0.2.5","dest_port":443,"#,
+        r#""proto":"TCP","community_id":"1:w5mK5wZhrO6H5iu/D4VnkVuIIr8=","packet":1,"#,
+        r#""tunnel":{"src_ip":"10.9.0.4","src_port":51111,"dest_ip":"10.9.0.5","#,
+        r#""dest_port":4789,"vni":27,"depth":1},"#,
+        r#""tcp":{"flag":"SYN","state":"SYN_SENT","side":"client"}}"#,
+        "\n"
+    );
+
+    #[test]
+    fn a_mirrored_syn_has_tunnel_state_and_side() {
+        assert_eq!(line(&sample::syn()), SYN);
+    }
+
+    #[test]
+    fn an_ipv6_packet_that_was_not_mirrored_has_no_tunnel() {
+        assert_eq!(
+            line(&sample::plain_v6()),
+            concat!(
+                r#"{"timestamp":"2025-12-01T00:00:00.123456789Z","event_type":"tcp","#,
+                r#""src_ip":"fd00::1:0:0:1","src_port":50000,"#,
+                r#""dest_ip":"2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff","dest_port":443,"#,
+                r#""proto":"TCP","community_id":"1:czaq9hZ7nqdbZLEkaAoWq4XxSnE=","packet":4,"#,
+                r#""tcp":{"flag":"FIN","state":"FIN_WAIT","side":"client"}}"#,
+                "\n"
+            )
+        );
+    }
+
+    #[test]
+    fn the_tcp_object_says_what_there_is_to_say_and_no_more() {
+        for (event, tcp) in [
+            (sample::invalid(), r#"{"flag":"INVALID","reason":"no-state","state":"NONE"}"#),
+            (
+                sample::asymmetric(),
+                r#"{"flag":"INVALID","reason":"asymmetric","state":"SYN_SENT","side":"client","missing":"server"}"#,
+            ),
+            (
+                sample::retransmission(),
+                r#"{"flag":"SYN-ACK","state":"SYN_RECV","side":"server","retransmission":true}"#,
+            ),
+            (
+                sample::suppressed(),
+                r#"{"flag":"INVALID","reason":"no-state","state":"NONE","suppressed":12}"#,
+            ),
+            (
+                Event { missing: Some(Side::Client), suppressed: 1, ..sample::asymmetric() },
+                r#"{"flag":"INVALID","reason":"asymmetric","state":"SYN_SENT","side":"client","missing":"client","suppressed":1}"#,
+            ),
+        ] {
+            let line = line(&event);
+            assert_eq!(line.split_once(r#","tcp":"#).unwrap().1, format!("{tcp}}}\n"));
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! A format and a place, chosen at run time.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use vtap_flow::{Event, Sink};
+
+use crate::{Azure, Error, Format, Json, Partial, Text};
+
+/// Writes events in any [`Format`] to a stream or a file.
+///
+/// Events go in through [`Sink`]; then [`finish`](Self::finish), after a failed run too, or the
+/// last batch is lost.
+#[must_use = "what is not finished is not written"]
+pub struct Output {
+    /// Named in errors; the one that a file has once it is complete.
+    path: Option<PathBuf>,
+    rows: Rows,
+}
+
+enum Rows {
+    Text(Text<Target>),
+    Json(Json<Target>),
+    Azure(Azure<Target>),
+    None,
+}
+
+impl Output {
+    /// Writes to `stream`, standard output as a rule. It needs no buffer of its own.
+    pub fn stream(format: Format, stream: Box<dyn Write + Send>) -> Self {
+        Self { path: None, rows: Rows::new(format, Target::Stream(stream)) }
+    }
+
+    /// Writes to a file that gets its name when this output is finished.
+    pub(crate) fn file(format: Format, file: Partial) -> Self {
+        Self { path: Some(file.path().to_path_buf()), rows: Rows::new(format, Target::File(file)) }
+    }
+
+    /// Writes nothing.
+    pub const fn none() -> Self {
+        Self { path: None, rows: Rows::None }
+    }
+
+    /// Sets the `resourceId` of the firewall's shape, which is the only one that has it.
+    pub fn set_resource_id(&mut self, id: &str) {
+        if let Rows::Azure(azure) = &mut self.rows {
+            azure.set_resource_id(id);
+        }
+    }
+
+    /// How many events the format had no place for: [`Azure::omitted`], 0 elsewhere.
+    pub const fn omitted(&self) -> u64 {
+        match &self.rows {
+            Rows::Azure(azure) => azure.omitted(),
+            Rows::Text(_) | Rows::Json(_) | Rows::None => 0,
+        }
+    }
+
+    /// Writes what was gathered, so that a reader sees it now.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        let flushed = match &mut self.rows {
+            Rows::Text(text) => text.flush(),
+            Rows::Json(json) => json.flush(),
+            Rows::Azure(azure) => azure.flush(),
+            Rows::None => Ok(()),
+        };
+        flushed.map_err(|source| Error { path: self.path.clone(), source })
+    }
+
+    /// Writes what is left; a file gets its name.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written, or the file not renamed.
+    pub fn finish(self) -> Result<(), Error> {
+        let finished = match self.rows {
+            Rows::Text(text) => text.finish(),
+            Rows::Json(json) => json.finish(),
+            Rows::Azure(azure) => azure.finish(),
+            Rows::None => return Ok(()),
+        };
+        match finished.map_err(|source| Error { path: self.path, source })? {
+            Target::Stream(_) => Ok(()),
+            Target::File(file) => file.finish(),
+        }
+    }
+}
+
+impl Sink for Output {
+    type Error = Error;
+
+    fn event(&mut self, event: &Event) -> Result<(), Error> {
+        let taken = match &mut self.rows {
+            Rows::Text(text) => text.event(event),
+            Rows::Json(json) => json.event(event),
+            Rows::Azure(azure) => azure.event(event),
+            Rows::None => Ok(()),
+        };
+        taken.map_err(|source| Error { path: self.path.clone(), source })
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Rows {
+    fn new(format: Format, target: Target) -> Self {
+        match format {
+            Format::Text => Self::Text(Text::new(target)),
+            Format::Json => Self::Json(Json::new(target)),
+            Format::Azure => Self::Azure(Azure::new(target)),
+            Format::None => Self::None,
+        }
+    }
+}
+
+enum Target {
+    Stream(Box<dyn Write + Send>),
+    File(Partial),
+}
+
+impl Write for Target {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stream(stream) => stream.write(bytes),
+            Self::File(file) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stream(stream) => stream.flush(),
+            Self::File(file) => file.flush(),
+        }
+    }
+}
