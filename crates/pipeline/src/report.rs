@@ -1,0 +1,80 @@
+//! Every counter of a run.
+
+use vtap_decap as decap;
+use vtap_flow as flow;
+
+/// What became of the packets of a run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Report {
+    /// Packets read.
+    pub packets: u64,
+    /// Captured bytes of those packets.
+    pub bytes: u64,
+    /// Packets that the outer filter set aside.
+    pub outer_filter: u64,
+    /// Packets that are not mirrored, where those are not tracked.
+    pub not_mirrored: u64,
+    /// Packets that are not mirrored and were tracked as they are.
+    pub plain: u64,
+    /// Counters of decapsulation.
+    pub decap: decap::Stats,
+    /// Counters of tracking; `None` for a run that only decapsulates.
+    pub flow: Option<flow::Stats>,
+}
+
+impl Report {
+    /// Packets that yielded a mirrored frame.
+    pub const fn decapsulated(&self) -> u64 {
+        self.decap.decapsulated
+    }
+
+    /// What was set aside before tracking, by name; zeros are left out.
+    pub fn skipped(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let ours = [("outer-filter", self.outer_filter), ("not-mirrored", self.not_mirrored)];
+        let decap = decap::Skip::ALL.map(|skip| (skip.name(), self.decap.skipped(skip)));
+        ours.into_iter().chain(decap).filter(|(_, count)| *count > 0)
+    }
+
+    /// What tracking set aside, by name; zeros are left out.
+    pub fn flow_skipped(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let stats = self.flow.unwrap_or_default();
+        let skipped = flow::Skip::ALL.map(move |skip| (skip.name(), stats.skipped(skip)));
+        skipped.into_iter().filter(|(_, count)| *count > 0)
+    }
+
+    /// The laws, each with the two sides that have to be equal.
+    pub fn laws(&self) -> [(&'static str, u64, u64); 3] {
+        let skipped: u64 = self.skipped().map(|(_, count)| count).sum();
+        let fragments = self.decap.fragments;
+        let followable = self.decapsulated() + self.plain;
+        let flow_skipped: u64 = self.flow_skipped().map(|(_, count)| count).sum();
+        let tracked = match &self.flow {
+            Some(flow) => flow.tcp_segments + flow.other + flow_skipped,
+            None => followable,
+        };
+        [
+            (
+                "packets = decapsulated + plain + skipped + fragments.absorbed",
+                self.packets,
+                self.decapsulated() + self.plain + skipped + fragments.absorbed,
+            ),
+            ("decapsulated + plain = tcp_segments + other + flow_skipped", followable, tracked),
+            (
+                "fragments.seen = fragments.completed + fragments.absorbed",
+                fragments.seen,
+                fragments.completed + fragments.absorbed,
+            ),
+        ]
+    }
+
+    /// Checks the laws.
+    ///
+    /// # Panics
+    ///
+    /// If one does not hold: a packet was lost or counted twice, so no number can be trusted.
+    pub fn assert_laws(&self) {
+        for (law, left, right) in self.laws() {
+            assert!(left == right, "broken law: {law}: {left} != {right} in {self:?}");
+        }
+    }
+}
