@@ -1,0 +1,111 @@
+//! From what was typed to what runs.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use vtap_capture::Inputs;
+use vtap_decap::{Decap, PortSet};
+use vtap_export::{Directory, Filtered, Output};
+use vtap_flow::{Checksum, Config, Profile};
+use vtap_pipeline::Filter;
+
+use crate::args;
+
+/// Opens the inputs; what could not be opened beside others is told at the end.
+pub(crate) fn inputs(args: &args::Input) -> anyhow::Result<Inputs> {
+    match vtap_capture::open(&args.files) {
+        Ok(inputs) => {
+            for path in inputs.passed_over() {
+                tracing::info!(path = %path.display(), "not a capture, passed over");
+            }
+            Ok(inputs)
+        }
+        Err(vtap_capture::Error::NothingOpened { first, others }) => {
+            eprintln!("vtap: {first}");
+            for error in &others {
+                eprintln!("vtap: {error}");
+            }
+            anyhow::bail!("no input could be opened")
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(crate) fn decap(args: &args::Envelope) -> Decap {
+    let ports = match args.ports.as_slice() {
+        [] => PortSet::default(),
+        ports => PortSet::new(ports.iter().copied()),
+    };
+    Decap::new(vtap_decap::Config {
+        ports,
+        max_depth: args.max_depth,
+        strict_vxlan: args.strict_vxlan,
+        ..vtap_decap::Config::default()
+    })
+}
+
+pub(crate) fn tracking(args: &args::Tracking) -> Config {
+    let defaults = Config::new(Profile::from(args.profile));
+    Config {
+        pickup: args.pickup.map_or(defaults.pickup, |switch| switch == args::Switch::On),
+        checksum: args.checksum.map_or(defaults.checksum, |policy| match policy {
+            args::ChecksumPolicy::Verify => Checksum::Verify,
+            args::ChecksumPolicy::OffloadAware => Checksum::OffloadAware,
+            args::ChecksumPolicy::Off => Checksum::Off,
+        }),
+        warm_up: args.warm_up.unwrap_or(defaults.warm_up),
+        max_flows: args.max_flows,
+        invalid_limit: args.invalid_limit,
+        fold_vni: args.fold_vni,
+        ..defaults
+    }
+}
+
+/// A BPF program over frames of any link type.
+#[cfg(feature = "live")]
+pub(crate) fn filter(expression: Option<&str>) -> anyhow::Result<Option<Filter>> {
+    let Some(expression) = expression else { return Ok(None) };
+    let mut programs = vtap_capture::FilterSet::new(expression)?;
+    Ok(Some(Box::new(move |packet| programs.matches(packet.link, packet.data))))
+}
+
+pub(crate) fn sink(args: &args::Output) -> anyhow::Result<Filtered<Output>> {
+    let mut output = match &args.out {
+        Some(directory) => Directory::create(directory)?.output(args.format)?,
+        None => Output::stream(args.format, Box::new(io::stdout())),
+    };
+    if let Some(id) = &args.resource_id {
+        output.set_resource_id(id);
+    }
+    let flags = args.flags.unwrap_or_else(|| args.format.flags());
+    Ok(Filtered { sink: output, flags, retransmissions: args.retransmissions })
+}
+
+/// A file, or standard output for `-`.
+pub(crate) fn file(path: &Path) -> anyhow::Result<Box<dyn Write>> {
+    if path == Path::new("-") {
+        return Ok(Box::new(io::stdout()));
+    }
+    let file = File::create(path).with_context(|| format!("{}: cannot create", path.display()))?;
+    Ok(Box::new(file))
+}
+
+/// An output that is one of the inputs would be emptied before it is read.
+pub(crate) fn refuse_to_overwrite(inputs: &args::Input, output: &Path) -> anyhow::Result<()> {
+    let Ok(output_is) = output.canonicalize() else { return Ok(()) };
+    let is_input = |input: &PathBuf| input.canonicalize().is_ok_and(|input| input == output_is);
+    if output_is.is_file() && inputs.files.iter().any(is_input) {
+        anyhow::bail!("{}: is an input as well; write to another file", output.display());
+    }
+    Ok(())
+}
+
+/// Writes a summary as JSON to a file.
+pub(crate) fn write_json(path: &Path, json: &serde_json::Value) -> anyhow::Result<()> {
+    let mut out = BufWriter::new(file(path)?);
+    serde_json::to_writer_pretty(&mut out, json)?;
+    writeln!(out)?;
+    out.flush().with_context(|| format!("{}: cannot write", path.display()))
+}
