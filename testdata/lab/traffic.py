@@ -1,0 +1,256 @@
+#!/usr/bin/env python3
+"""Traffic of the committed captures: small TCP sessions whose shape on the wire is known beforehand.
+
+    traffic.py serve SESSION ADDRESS     the server's side; prints "ready" once it listens, ends after its last connection
+    traffic.py connect SESSION ADDRESS   the client's side
+    traffic.py hold PORT                 binds a UDP port and never reads it, so that the kernel sends no ICMP error
+    traffic.py sessions                  names of the sessions
+
+Standard library only. Client ports are fixed, so that a capture can be recorded again and still be compared: the
+addresses, ports and payloads are the same, sequence numbers and times are not.
+"""
+
+import contextlib
+import signal
+import socket
+import struct
+import sys
+import time
+from dataclasses import dataclass
+from typing import Callable
+
+TIMEOUT_SECONDS = 10
+# Long enough for the peer's ACK to go out by itself (delayed ACKs wait 40 ms), so that segment order does not vary.
+PAUSE_SECONDS = 0.08
+
+
+def connect(address, port, source_port):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.settimeout(TIMEOUT_SECONDS)
+    sock.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", source_port))
+    sock.connect((address, port))
+    return sock
+
+
+def read_until(sock, end):
+    data = b""
+    while not data.endswith(end):
+        part = sock.recv(4096)
+        if not part:
+            raise SystemExit(f"connection closed while waiting for {end!r}, got {data!r}")
+        data += part
+    return data
+
+
+def read_to_end(sock):
+    total = 0
+    while part := sock.recv(4096):
+        total += len(part)
+    return total
+
+
+def close_with_reset(sock):
+    """SO_LINGER with a time of 0 makes close() send RST instead of FIN."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+# --- http: GET with Connection: close, the server closes first
+
+BODY = b"<!doctype html>\n<title>vtap</title>\n<p>One page, seen by the server, the client and the tap.\n"
+
+
+def http_client(address, number):
+    with connect(address, 80, 40080 + number) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: server.example\r\nConnection: close\r\n\r\n")
+        read_to_end(sock)
+
+
+def http_server(sock, _number):
+    read_until(sock, b"\r\n\r\n")
+    time.sleep(PAUSE_SECONDS)
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {len(BODY)}\r\nConnection: close\r\n\r\n"
+    sock.sendall(head.encode() + BODY)
+    time.sleep(PAUSE_SECONDS)
+
+
+# --- ssh: banners in clear, a key exchange of opaque bytes, keystrokes with their echo; the client closes first
+
+KEYSTROKES = 24
+CIPHERED_BYTES = 36
+KEY_EXCHANGE_BYTES = (1080, 1048, 48, 452, 16)
+
+
+def opaque(length, seed):
+    """Bytes that look ciphered and are the same at each recording."""
+    out, state = bytearray(), seed
+    while len(out) < length:
+        state = (state * 1103515245 + 12345) & 0x7FFFFFFF
+        out.append(state >> 16 & 0xFF)
+    return bytes(out)
+
+
+def receive_exactly(sock, length):
+    while length:
+        part = sock.recv(length)
+        if not part:
+            raise SystemExit(f"connection closed with {length} bytes missing")
+        length -= len(part)
+
+
+def ssh_client(address, number):
+    with connect(address, 22, 40022 + number) as sock:
+        sock.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
+        read_until(sock, b"\r\n")
+        for turn, length in enumerate(KEY_EXCHANGE_BYTES):
+            if turn % 2 == 0:
+                sock.sendall(opaque(length, turn))
+            else:
+                receive_exactly(sock, length)
+        for key in range(KEYSTROKES):
+            sock.sendall(opaque(CIPHERED_BYTES, 100 + key))
+            receive_exactly(sock, CIPHERED_BYTES)
+            time.sleep(PAUSE_SECONDS)
+
+
+def ssh_server(sock, _number):
+    sock.sendall(b"SSH-2.0-OpenSSH_9.6p1 Debian-3\r\n")
+    read_until(sock, b"\r\n")
+    for turn, length in enumerate(KEY_EXCHANGE_BYTES):
+        if turn % 2 == 0:
+            receive_exactly(sock, length)
+        else:
+            sock.sendall(opaque(length, turn))
+    for key in range(KEYSTROKES):
+        receive_exactly(sock, CIPHERED_BYTES)
+        sock.sendall(opaque(CIPHERED_BYTES, 200 + key))
+    read_to_end(sock)
+
+
+# --- refused: nothing listens on the port
+
+
+def refused_client(address, number):
+    try:
+        connect(address, 8081, 40181 + number)
+    except ConnectionRefusedError:
+        return
+    raise SystemExit("the port was expected to be closed")
+
+
+# --- reset: an established connection is aborted, the first time by the client, the second by the server
+
+
+def reset_client(address, number):
+    sock = connect(address, 8082, 40282 + number)
+    sock.sendall(b"hello\n")
+    read_until(sock, b"\n")
+    time.sleep(PAUSE_SECONDS)
+    if number == 0:
+        close_with_reset(sock)
+        return
+    sock.sendall(b"go on\n")
+    with sock, contextlib.suppress(ConnectionResetError):
+        read_to_end(sock)
+
+
+def reset_server(sock, number):
+    read_until(sock, b"\n")
+    sock.sendall(b"hello yourself\n")
+    if number == 0:
+        with contextlib.suppress(ConnectionResetError):
+            read_to_end(sock)
+        return
+    read_until(sock, b"\n")
+    time.sleep(PAUSE_SECONDS)
+    close_with_reset(sock)
+
+
+# --- half-closed: the client sends its request and FIN, the server goes on sending, then closes
+
+CHUNKS = 6
+CHUNK_BYTES = 1000
+
+
+def half_closed_client(address, number):
+    with connect(address, 8083, 40383 + number) as sock:
+        sock.sendall(b"send me everything\n")
+        sock.shutdown(socket.SHUT_WR)
+        got = read_to_end(sock)
+        if got != CHUNKS * CHUNK_BYTES:
+            raise SystemExit(f"expected {CHUNKS * CHUNK_BYTES} bytes, got {got}")
+
+
+def half_closed_server(sock, _number):
+    read_to_end(sock)
+    for chunk in range(CHUNKS):
+        sock.sendall(bytes([ord("a") + chunk]) * CHUNK_BYTES)
+        time.sleep(PAUSE_SECONDS)
+
+
+@dataclass(frozen=True)
+class Session:
+    """One TCP session: its server port, its two sides, how many connections it makes one after the other."""
+
+    port: int
+    client: Callable
+    server: Callable | None
+    connections: int = 1
+
+
+SESSIONS = {
+    "http": Session(80, http_client, http_server),
+    "several": Session(80, http_client, http_server, connections=3),
+    "ssh": Session(22, ssh_client, ssh_server),
+    "refused": Session(8081, refused_client, None),
+    "reset": Session(8082, reset_client, reset_server, connections=2),
+    "half-closed": Session(8083, half_closed_client, half_closed_server),
+}
+
+
+def serve(session, address):
+    if session.server is None:
+        print("ready", flush=True)
+        return
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, session.port), family=family) as listener:
+        listener.settimeout(TIMEOUT_SECONDS)
+        print("ready", flush=True)
+        for number in range(session.connections):
+            sock, _ = listener.accept()
+            sock.settimeout(TIMEOUT_SECONDS)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with sock:
+                session.server(sock, number)
+
+
+def hold(port):
+    """Without a socket the kernel answers each mirrored packet with ICMP port unreachable. What arrives is dropped."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        sock.bind(("::", port))
+        print("ready", flush=True)
+        signal.pause()
+
+
+def main(arguments):
+    match arguments:
+        case ["serve", name, address] if name in SESSIONS:
+            serve(SESSIONS[name], address)
+        case ["connect", name, address] if name in SESSIONS:
+            for number in range(SESSIONS[name].connections):
+                SESSIONS[name].client(address, number)
+        case ["hold", port] if port.isdigit():
+            hold(int(port))
+        case ["sessions"]:
+            print("\n".join(SESSIONS))
+        case _:
+            sys.exit(__doc__.strip())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
