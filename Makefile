@@ -1,0 +1,48 @@
+# `make help` lists the verbs. The automatic check of a change runs .ci/run, which is `make test` and `make fuzz`.
+
+CARGO ?= cargo
+FUZZ_SECONDS ?= 30
+CAPTURE ?= testdata/tap/http.pcap
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench fuzz lab deny libpcap fmt lint doc arrows
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: libpcap ## build vtap and replay a mirrored HTTP request; CAPTURE=FILE for another capture
+	$(CARGO) build --release --locked --package vtap
+	$(TARGET_DIR)/release/vtap replay $(CAPTURE)
+
+test: fmt lint doc arrows ## all that has to pass before a commit
+	$(CARGO) test --workspace --locked
+
+bench: libpcap ## measure; takes minutes and wants a quiet machine
+	$(CARGO) bench --locked --package vtap-benches
+
+fuzz: ## run every fuzz target for FUZZ_SECONDS (30)
+	ci/fuzz.sh $(FUZZ_SECONDS)
+
+lab: ## record the captures of testdata/tap again (root, network namespaces)
+	$(if $(filter-out 0,$(shell id -u)),sudo )testdata/lab/record.sh
+
+deny: ## licences, banned crates and sources of dependencies (cargo-deny)
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --locked check licenses bans sources; \
+	else echo 'cargo-deny is missing: cargo install cargo-deny --locked' >&2; exit 1; fi
+
+libpcap:
+	@ci/libpcap.sh
+
+fmt:
+	$(CARGO) fmt --all --check
+	$(if $(wildcard fuzz/Cargo.toml),$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check)
+
+lint: libpcap
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+doc: libpcap
+	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --workspace --no-deps --locked
+
+arrows:
+	python3 ci/arrows.py
