@@ -1,1 +1,70 @@
+use vtap_capture::File;
+use vtap_decap::Decap;
+use vtap_flow::{Config, Discard, Event, Tracker};
+use vtap_testkit::frame::{mirrored, pcap, udp};
+use vtap_testkit::traffic;
 
+use super::*;
+use crate::Fate;
+
+fn pipeline() -> Pipeline {
+    Pipeline::new(Decap::new(vtap_decap::Config::default()), Some(Tracker::new(Config::default())))
+}
+
+fn capture() -> Vec<Vec<u8>> {
+    let mut frames: Vec<_> =
+        traffic::established(3, 10, 100, 1).iter().map(|frame| mirrored(27, frame)).collect();
+    frames.insert(4, udp("10.1.1.4:68", "10.1.1.1:67", b"not mirrored"));
+    frames
+}
+
+fn run_over(frames: &[Vec<u8>], pipeline: &mut Pipeline) -> (Report, Vec<Event>, Vec<Fate>) {
+    let mut source = File::from_bytes(pcap(frames)).unwrap();
+    let (mut events, mut fates) = (Vec::new(), Vec::new());
+    let report = run(&mut source, pipeline, &mut events, &mut (), |seen| {
+        fates.push(seen.fate);
+        Ok(())
+    });
+    (report.unwrap(), events, fates)
+}
+
+#[test]
+fn packets_that_are_not_mirrored_are_counted_and_tracked_on_request() {
+    let (report, events, fates) = run_over(&capture(), &mut pipeline());
+    assert_eq!((report.packets, report.decapsulated(), report.plain), (20, 19, 0));
+    assert_eq!(report.skipped().collect::<Vec<_>>(), [("not-mirrored", 1)]);
+    assert_eq!(fates.len(), 20);
+    assert_eq!(fates[4], Fate::NotMirrored);
+    assert_eq!(events.len(), 9, "three handshakes");
+
+    let mut plain = pipeline();
+    plain.plain = true;
+    let (report, ..) = run_over(&capture(), &mut plain);
+    assert_eq!((report.plain, report.skipped().count()), (1, 0));
+    assert_eq!(report.flow.unwrap().other, 1);
+}
+
+#[test]
+fn each_filter_has_its_own_counter() {
+    let mut pipeline = pipeline();
+    pipeline.outer_filter = Some(Box::new(|packet| packet.number > 3));
+    pipeline.inner_filter = Some(Box::new(|packet| packet.number % 2 == 0));
+    let (report, ..) = run_over(&capture(), &mut pipeline);
+    assert_eq!(report.outer_filter, 3);
+    let filtered = report.flow_skipped().find(|(name, _)| *name == "inner-filter").unwrap();
+    assert_eq!(filtered.1 + report.flow.unwrap().tcp_segments, report.decapsulated());
+}
+
+#[test]
+fn without_a_tracker_frames_pass() {
+    let mut decap_only = Pipeline::new(Decap::new(vtap_decap::Config::default()), None);
+    let mut source = File::from_bytes(pcap(&capture())).unwrap();
+    let mut lengths = 0_u64;
+    let report = run(&mut source, &mut decap_only, &mut Discard, &mut (), |seen| {
+        if seen.fate == Fate::Passed {
+            lengths += seen.packet.data.len() as u64;
+        }
+        Ok(())
+    });
+    assert_eq!(report.unwrap().decap.inner_bytes, lengths);
+}
