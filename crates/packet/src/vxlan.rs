@@ -2,14 +2,14 @@
 //!
 //! ```text
 //!  0                   1                   2                   3
-//! |G|R|R|R|I|P|R|R|R|D|R|R|A|R|R|R|     Group policy ID           |
-//! |            VXLAN network identifier (VNI)     |  Next protocol|
+//! |G|R|R|R|I|P|R|R|R|D|R|R|A|R|R|R|        Group policy ID        |
+//! |            VXLAN network identifier (VNI)     |    Reserved   |
 //! ```
 //!
 //! RFC 7348 defines I alone; everything else is reserved, sent as zero and ignored on receipt.
 //! The group-policy extension (draft-smith-vxlan-group-policy) adds G, D, A and the policy id;
-//! VXLAN-GPE (draft-ietf-nvo3-vxlan-gpe) adds a version (bits 2 and 3), P, B and O (bits 5 to 7)
-//! and the next protocol.
+//! VXLAN-GPE (draft-ietf-nvo3-vxlan-gpe) adds a version (bits 2 and 3), P, B and O (bits 5 to 7),
+//! and the next protocol in the fourth byte.
 
 use std::fmt;
 
@@ -96,7 +96,7 @@ impl<'a> Vxlan<'a> {
         self.flags & 0x80 != 0
     }
 
-    /// The P flag of VXLAN-GPE: the last byte is the next protocol.
+    /// The P flag of VXLAN-GPE: the fourth byte is the next protocol.
     pub const fn has_next_protocol(self) -> bool {
         self.flags & 0x04 != 0
     }
@@ -113,7 +113,7 @@ impl<'a> Vxlan<'a> {
 
     /// The next protocol of VXLAN-GPE.
     pub const fn next_protocol(self) -> NextProtocol {
-        match self.last {
+        match self.policy.to_be_bytes()[1] {
             1 => NextProtocol::Ipv4,
             2 => NextProtocol::Ipv6,
             3 => NextProtocol::Ethernet,
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn gpe_names_what_it_carries() {
-        let gpe = Vxlan::parse(&[0x0c, 0, 0, 0, 0, 0, 1, 2]).unwrap();
+        let gpe = Vxlan::parse(&[0x0c, 0, 0, 2, 0, 0, 1, 0]).unwrap();
         assert!(gpe.has_next_protocol() && gpe.gpe_version() == 0 && !gpe.is_gpe_oam());
         assert_eq!(gpe.next_protocol(), NextProtocol::Ipv6);
     }

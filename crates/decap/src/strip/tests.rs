@@ -78,18 +78,18 @@ fn the_i_flag_is_required_and_reserved_bits_are_not_refused() {
 fn gpe_carries_ip_without_ethernet() {
     let ip = &inner()[14..];
     for port in [4789, 4790] {
-        let frame = envelope([0x0c, 0, 0, 0, 0, 0, 27, 1], port, ip);
+        let frame = envelope([0x0c, 0, 0, 1, 0, 0, 27, 0], port, ip);
         let mut decap = Decap::new(Config::default());
         let Stripped::Mirrored(inner) = decap.strip(packet(1, NOW, &frame)) else { panic!() };
         assert_eq!((inner.link, inner.data), (LinkType::IPV4, ip));
     }
-    let ethernet = envelope([0x0c, 0, 0, 0, 0, 0, 27, 3], 4790, &inner());
+    let ethernet = envelope([0x0c, 0, 0, 3, 0, 0, 27, 0], 4790, &inner());
     assert!(strip_once(&ethernet).is_ok());
-    let nsh = envelope([0x0c, 0, 0, 0, 0, 0, 27, 4], 4790, &inner());
+    let nsh = envelope([0x0c, 0, 0, 4, 0, 0, 27, 0], 4790, &inner());
     assert_eq!(strip_once(&nsh), Err(Some(Skip::GpeProtocol)));
-    let oam = envelope([0x0d, 0, 0, 0, 0, 0, 27, 3], 4790, &inner());
+    let oam = envelope([0x0d, 0, 0, 3, 0, 0, 27, 0], 4790, &inner());
     assert_eq!(strip_once(&oam), Err(Some(Skip::GpeProtocol)));
-    let version = envelope([0x1c, 0, 0, 0, 0, 0, 27, 3], 4790, &inner());
+    let version = envelope([0x1c, 0, 0, 3, 0, 0, 27, 0], 4790, &inner());
     assert_eq!(strip_once(&version), Err(Some(Skip::GpeVersion)));
 }
 
