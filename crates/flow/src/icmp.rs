@@ -31,6 +31,9 @@ pub(crate) fn read(ip: &Ip<'_>, vni: Vni, config: &Config) -> Result<Observed, S
         1..=127 if v6 => Ok(error(ip, quoted, vni, EtherType::IPV6)),
         // Destination unreachable, source quench, redirect, time exceeded, parameter problem.
         3 | 4 | 5 | 11 | 12 if !v6 => Ok(error(ip, quoted, vni, EtherType::IPV4)),
+        // Multicast listeners (RFC 2710, RFC 3810) and neighbour discovery (RFC 4861), which
+        // conntrack leaves alone too.
+        130..=137 | 143 if v6 => Ok(observed(0, Content::Untracked)),
         // Echo, timestamp, information, address mask: request and reply share an identifier.
         128 | 129 if v6 => Ok(observed(u16::from_be_bytes([id_hi, id_lo]), Content::Other)),
         0 | 8 | 13..=18 if !v6 => Ok(observed(u16::from_be_bytes([id_hi, id_lo]), Content::Other)),

@@ -39,6 +39,8 @@ pub(crate) enum Content {
     },
     /// An ICMP message that no stack would take.
     BadIcmp(Reason),
+    /// Of the link and not of a flow: neighbour discovery, multicast listener reports.
+    Untracked,
     Other,
 }
 

@@ -4,12 +4,17 @@ use crate::{EventFlag, Reason, Skip};
 
 /// What became of the packets pushed.
 ///
-/// Law: `packets = tcp_segments + other + sum(skipped)`, and the INVALID segments are among the
+/// Law: `packets = tcp_segments + other + duplicates + forwarded + sum(skipped)`, and the INVALID segments are among the
 /// segments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Packets pushed.
     pub packets: u64,
+    /// Packets recognised as copies of others by another tap. None are recognised yet: a copy is a
+    /// retransmission to the tracker.
+    pub duplicates: u64,
+    /// Packets recognised as copies that a router sent on. None are recognised yet.
+    pub forwarded: u64,
     /// TCP segments judged, a reassembled one once.
     pub tcp_segments: u64,
     /// Packets of any other IP protocol.
@@ -51,7 +56,9 @@ impl Stats {
     pub fn balances(&self) -> bool {
         let skipped: u64 = self.skipped.iter().sum();
         let invalid: u64 = self.invalid.iter().sum();
-        self.packets == self.tcp_segments + self.other + skipped && invalid <= self.tcp_segments
+        let copies = self.duplicates + self.forwarded;
+        self.packets == self.tcp_segments + self.other + copies + skipped
+            && invalid <= self.tcp_segments
     }
 
     pub(crate) fn count_skip(&mut self, skip: Skip) {

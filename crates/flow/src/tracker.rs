@@ -102,6 +102,10 @@ impl Tracker {
                 self.stats.other += 1;
                 Ok(Outcome::new(Verdict::Invalid(reason), StateAfter::None))
             }
+            Content::Untracked => {
+                self.stats.other += 1;
+                Ok(Outcome::new(Verdict::New, StateAfter::None))
+            }
             Content::Other => {
                 self.stats.other += 1;
                 self.other(occasion, &observed, sink)
