@@ -56,6 +56,15 @@ enum Members {
 }
 
 impl Inputs {
+    /// The files that are read, directories and patterns resolved; `-` for standard input.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let (one, many) = match &self.source {
+            Members::One(file) => (Some(file.path()), None),
+            Members::Many(merge) => (None, Some(merge.paths())),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
+
     /// Inputs that could not be opened, and files of a merge that failed later; the others were
     /// read all the same.
     pub fn unreadable(&self) -> impl Iterator<Item = &Error> {

@@ -65,6 +65,11 @@ impl Merge {
         }
     }
 
+    /// The files, in the order of their addition.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.members.iter().map(|member| member.path.as_path())
+    }
+
     /// Adds a file that nothing was read of. All are added before the first packet is asked for.
     ///
     /// # Errors

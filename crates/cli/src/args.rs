@@ -1,6 +1,6 @@
 //! What can be typed. Nothing here has an effect.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -256,6 +256,16 @@ pub(crate) enum SummaryTo {
     Text,
     Json,
     File(PathBuf),
+}
+
+impl SummaryTo {
+    /// The file, if it is one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Text | Self::Json => None,
+        }
+    }
 }
 
 impl FromStr for SummaryTo {

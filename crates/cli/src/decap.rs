@@ -22,8 +22,8 @@ pub(crate) fn run(args: &Decap) -> anyhow::Result<Finish> {
         pipeline.outer_filter = plan::filter(args.input.filter.as_deref())?;
         pipeline.inner_filter = plan::filter(args.inner_filter.as_deref())?;
     }
-    let mut inputs = plan::inputs(&args.input)?;
-    plan::refuse_to_overwrite(&args.input, &args.output)?;
+    let outputs: Vec<_> = args.summary.path().into_iter().chain([args.output.as_path()]).collect();
+    let mut inputs = plan::inputs(&args.input, &outputs)?;
     let mut frames = Frames::create(&args.output)?;
     let mut clock = Clock::start(Speed::Max);
 

@@ -1,8 +1,9 @@
 //! From what was typed to what runs.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use anyhow::Context;
 use vtap_capture::Inputs;
@@ -13,12 +14,16 @@ use vtap_pipeline::Filter;
 
 use crate::args;
 
-/// Opens the inputs; what could not be opened beside others is told at the end.
-pub(crate) fn inputs(args: &args::Input) -> anyhow::Result<Inputs> {
+/// Opens the inputs, none of which may be one of the outputs. What could not be opened beside
+/// others is told at the end.
+pub(crate) fn inputs(args: &args::Input, outputs: &[&Path]) -> anyhow::Result<Inputs> {
     match vtap_capture::open(&args.files) {
         Ok(inputs) => {
             for path in inputs.passed_over() {
                 tracing::info!(path = %path.display(), "not a capture, passed over");
+            }
+            for output in outputs {
+                refuse_to_overwrite(&inputs, output)?;
             }
             Ok(inputs)
         }
@@ -92,11 +97,14 @@ pub(crate) fn file(path: &Path) -> anyhow::Result<Box<dyn Write>> {
     Ok(Box::new(file))
 }
 
-/// An output that is one of the inputs would be emptied before it is read.
-pub(crate) fn refuse_to_overwrite(inputs: &args::Input, output: &Path) -> anyhow::Result<()> {
-    let Ok(output_is) = output.canonicalize() else { return Ok(()) };
-    let is_input = |input: &PathBuf| input.canonicalize().is_ok_and(|input| input == output_is);
-    if output_is.is_file() && inputs.files.iter().any(is_input) {
+/// An output that is one of the inputs, by whatever name, would be emptied before it is read.
+fn refuse_to_overwrite(inputs: &Inputs, output: &Path) -> anyhow::Result<()> {
+    let identity = |path: &Path| {
+        let file = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+        Some((file.dev(), file.ino()))
+    };
+    let Some(output_is) = identity(output) else { return Ok(()) };
+    if inputs.paths().any(|input| identity(input) == Some(output_is)) {
         anyhow::bail!("{}: is an input as well; write to another file", output.display());
     }
     Ok(())

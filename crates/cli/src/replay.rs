@@ -17,7 +17,7 @@ pub(crate) fn run(args: &Replay) -> anyhow::Result<Finish> {
         pipeline.outer_filter = plan::filter(args.input.filter.as_deref())?;
         pipeline.inner_filter = plan::filter(args.tracking.inner_filter.as_deref())?;
     }
-    let mut inputs = plan::inputs(&args.input)?;
+    let mut inputs = plan::inputs(&args.input, args.summary.path().as_slice())?;
     let mut sink = plan::sink(&args.output)?;
     let mut clock = Clock::start(args.speed);
 

@@ -107,6 +107,8 @@ impl<'a> Summary<'a> {
                 "evicted": fragments.evicted,
             },
             "reserved_bits": decap.reserved_bits,
+            "duplicates": flow.duplicates,
+            "forwarded": flow.forwarded,
             "tcp_segments": flow.tcp_segments,
             "other": flow.other,
             "flow_skipped": counts(&mut self.report.flow_skipped()),

@@ -20,7 +20,7 @@ pub(crate) fn run(args: &Trace) -> anyhow::Result<Finish> {
         pipeline.outer_filter = plan::filter(args.input.filter.as_deref())?;
         pipeline.inner_filter = plan::filter(args.tracking.inner_filter.as_deref())?;
     }
-    let mut inputs = plan::inputs(&args.input)?;
+    let mut inputs = plan::inputs(&args.input, &[])?;
     let mut rows = match args.format {
         TraceFormat::Text => Packets::text(io::stdout()),
         TraceFormat::Json => Packets::json(io::stdout()),
@@ -47,6 +47,7 @@ fn words(fate: Fate) -> Verdict<'static> {
         Fate::Absorbed => skipped(Some("fragment-absorbed")),
         Fate::Skipped(skip) => skipped(Some(skip.name())),
         Fate::Passed => skipped(None),
+        Fate::InnerFilter => skipped(Some("inner-filter")),
         Fate::Tracked(outcome) => Verdict {
             verdict: outcome.verdict.name(),
             state: outcome.state.name(),

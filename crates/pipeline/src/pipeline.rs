@@ -25,6 +25,7 @@ pub struct Pipeline {
     packets: u64,
     bytes: u64,
     filtered: u64,
+    inner_filtered: u64,
 }
 
 /// What became of a packet.
@@ -40,6 +41,8 @@ pub enum Fate {
     Skipped(vtap_decap::Skip),
     /// It was decapsulated, or is plain, in a pipeline without tracker.
     Passed,
+    /// As that, and the inner filter set it aside.
+    InnerFilter,
     /// It was given to the tracker.
     Tracked(Outcome),
 }
@@ -71,6 +74,7 @@ impl Pipeline {
             packets: 0,
             bytes: 0,
             filtered: 0,
+            inner_filtered: 0,
         }
     }
 
@@ -110,7 +114,11 @@ impl Pipeline {
         let fate = match &mut self.tracker {
             Some(tracker) if passes => Fate::Tracked(tracker.push(&frame, sink)?),
             Some(tracker) => Fate::Tracked(tracker.filtered()),
-            None => Fate::Passed,
+            None if passes => Fate::Passed,
+            None => {
+                self.inner_filtered += 1;
+                Fate::InnerFilter
+            }
         };
         seen(Seen { packet: frame, fate })
     }
@@ -144,6 +152,7 @@ impl Pipeline {
             not_mirrored: if self.plain { 0 } else { decap.plain },
             plain: if self.plain { decap.plain } else { 0 },
             decap,
+            inner_filter: self.inner_filtered,
             flow: self.tracker.as_ref().map(|tracker| *tracker.stats()),
         }
     }

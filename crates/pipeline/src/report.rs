@@ -18,6 +18,9 @@ pub struct Report {
     pub plain: u64,
     /// Counters of decapsulation.
     pub decap: decap::Stats,
+    /// Frames that the inner filter set aside in a run that only decapsulates; a tracker counts
+    /// its own.
+    pub inner_filter: u64,
     /// Counters of tracking; `None` for a run that only decapsulates.
     pub flow: Option<flow::Stats>,
 }
@@ -39,7 +42,8 @@ impl Report {
     pub fn flow_skipped(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let stats = self.flow.unwrap_or_default();
         let skipped = flow::Skip::ALL.map(move |skip| (skip.name(), stats.skipped(skip)));
-        skipped.into_iter().filter(|(_, count)| *count > 0)
+        let untracked = [(flow::Skip::InnerFilter.name(), self.inner_filter)];
+        skipped.into_iter().chain(untracked).filter(|(_, count)| *count > 0)
     }
 
     /// The laws, each with the two sides that have to be equal.
@@ -49,7 +53,9 @@ impl Report {
         let followable = self.decapsulated() + self.plain;
         let flow_skipped: u64 = self.flow_skipped().map(|(_, count)| count).sum();
         let tracked = match &self.flow {
-            Some(flow) => flow.tcp_segments + flow.other + flow_skipped,
+            Some(flow) => {
+                flow.tcp_segments + flow.other + flow.duplicates + flow.forwarded + flow_skipped
+            }
             None => followable,
         };
         [
@@ -58,7 +64,11 @@ impl Report {
                 self.packets,
                 self.decapsulated() + self.plain + skipped + fragments.absorbed,
             ),
-            ("decapsulated + plain = tcp_segments + other + flow_skipped", followable, tracked),
+            (
+                "decapsulated + plain = tcp_segments + other + duplicates + forwarded + flow_skipped",
+                followable,
+                tracked,
+            ),
             (
                 "fragments.seen = fragments.completed + fragments.absorbed",
                 fragments.seen,

@@ -88,6 +88,11 @@ impl File {
         Ok(opened)
     }
 
+    /// As it was named.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Standard input, under the name `-`.
     ///
     /// # Errors
