@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::tools;
+
 /// A file below `testdata/`.
 pub fn testdata(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata").join(name)
@@ -14,6 +16,6 @@ pub fn corpus() -> Option<PathBuf> {
     if corpus.is_dir() {
         return Some(corpus);
     }
-    eprintln!("skipped: the corpus of public captures is not beside this checkout");
+    tools::skipped("the corpus of public captures is not beside this checkout");
     None
 }

@@ -6,6 +6,7 @@
 //! | [`conversation`] | a TCP connection that speaks right, segment by segment |
 //! | [`traffic`] | many such connections interleaved, from a seed |
 //! | [`data`] | where the captures are |
+//! | [`tools`] | programs that tests compare with, and what a test says that cannot run |
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -20,6 +21,7 @@
 pub mod conversation;
 pub mod data;
 pub mod frame;
+pub mod tools;
 pub mod traffic;
 
 pub use conversation::Conversation;

@@ -31,6 +31,34 @@ pub fn established(flows: usize, packets: usize, len: usize, seed: u64) -> Vec<V
     frames
 }
 
+/// The handshakes of `flows` connections, and `packets` data segments that may be repeated in any
+/// order for ever: each begins at the first byte of its side, so windows never move past it.
+///
+/// Flow, side and length (one of `lens`, in bytes of payload) of each are chosen at random.
+///
+/// # Panics
+///
+/// Without flows or lengths.
+pub fn lasting(
+    flows: usize,
+    packets: usize,
+    lens: &[usize],
+    seed: u64,
+) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    let mut random = Random(seed | 1);
+    let mut talks: Vec<_> = (0..flows).map(conversation).collect();
+    let opening =
+        talks.iter_mut().flat_map(Conversation::handshake).map(|frame| frame.build()).collect();
+    let data = (0..packets).map(|_| {
+        let draw = random.draw();
+        let mut talk = talks[(draw >> 16) as usize % flows].clone();
+        let len = lens[(draw >> 1 & 0x7fff) as usize % lens.len()];
+        let frame = if draw & 1 == 0 { talk.request(len) } else { talk.response(len) };
+        frame.build()
+    });
+    (opening, data.collect())
+}
+
 /// Connection number `index`, with addresses and ports of its own.
 pub fn conversation(index: usize) -> Conversation {
     let client = Ipv4Addr::from_bits(0x0a00_0000 + (index / 50_000) as u32 + 4);
