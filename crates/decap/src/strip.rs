@@ -8,6 +8,7 @@ use vtap_packet::vxlan::Vxlan;
 use vtap_packet::{EtherType, Ip, LinkType, Packet, Protocol, Tunnel, Vni, link};
 
 use crate::policy;
+use crate::usual;
 use crate::{Config, Skip, Stats};
 
 /// Takes envelopes off.
@@ -69,8 +70,19 @@ impl Decap {
 
     /// Narrows a packet to the frame that was mirrored. The result borrows from the packet, or,
     /// where the envelope came in fragments, from `self` until the next call.
+    #[inline]
     pub fn strip<'a>(&'a mut self, packet: Packet<'a>) -> Stripped<'a> {
         self.stats.packets += 1;
+        if let Some(frame) = usual::strip(&packet, &self.config.ports) {
+            self.stats.decapsulated += 1;
+            self.stats.inner_bytes += u64::from(frame.wire_len);
+            return Stripped::Mirrored(frame);
+        }
+        self.walk(packet)
+    }
+
+    /// The general case: every link type, header and oddity.
+    fn walk<'a>(&'a mut self, packet: Packet<'a>) -> Stripped<'a> {
         let Self { config, fragments, stats } = self;
         let stripped = match outer(&packet, config, fragments) {
             Found::Datagram(outer) => unwrap(&packet, outer, config, stats),

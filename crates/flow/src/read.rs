@@ -50,14 +50,10 @@ pub(crate) fn read(
     config: &Config,
     reassembler: &mut Reassembler,
 ) -> Result<Observed, Skip> {
-    let (ether_type, network) =
-        link::network(packet.link, packet.data).map_err(|_| Skip::LinkType)?;
-    if !matches!(ether_type, EtherType::IPV4 | EtherType::IPV6) {
-        return Err(Skip::NotIp);
-    }
-    let stripped = packet.data.len() - network.len();
-    let wire_len = (packet.wire_len as usize).saturating_sub(stripped);
-    let mut ip = Ip::parse(ether_type, network, wire_len).map_err(|_| Skip::MalformedIp)?;
+    let mut ip = match Ip::of_usual_frame(packet) {
+        Some(ip) => ip,
+        None => network(packet)?,
+    };
     if ip.overruns_frame {
         return Err(Skip::IpLength);
     }
@@ -82,6 +78,17 @@ pub(crate) fn read(
         ip.payload_len = u32::try_from(datagram.payload.len()).unwrap_or(u32::MAX);
     }
     observe(&ip, vni, config)
+}
+
+fn network<'a>(packet: &Packet<'a>) -> Result<Ip<'a>, Skip> {
+    let (ether_type, network) =
+        link::network(packet.link, packet.data).map_err(|_| Skip::LinkType)?;
+    if !matches!(ether_type, EtherType::IPV4 | EtherType::IPV6) {
+        return Err(Skip::NotIp);
+    }
+    let stripped = packet.data.len() - network.len();
+    let wire_len = (packet.wire_len as usize).saturating_sub(stripped);
+    Ip::parse(ether_type, network, wire_len).map_err(|_| Skip::MalformedIp)
 }
 
 fn observe(ip: &Ip<'_>, vni: Vni, config: &Config) -> Result<Observed, Skip> {

@@ -127,6 +127,12 @@ impl Table {
         self.release(at);
     }
 
+    /// Whether no flow can be due at `now`.
+    #[inline]
+    pub(crate) fn rests(&self, now: Timestamp) -> bool {
+        self.wheel.rests(now)
+    }
+
     /// The next flow whose deadline has passed, off the wheel; [`release`](Self::release) it.
     /// Flows that were hung up early are hung up again on the way.
     pub(crate) fn next_due(&mut self, now: Timestamp) -> Option<u32> {

@@ -5,7 +5,7 @@ use vtap_packet::{Packet, Protocol, Timestamp, Tunnel};
 
 use crate::config::{Config, Profile};
 use crate::event::{Event, EventFlag, Side};
-use crate::flow::{Flow, Opened, Rules, Taken};
+use crate::flow::{Opened, Rules, Taken};
 use crate::martian;
 use crate::read::{self, Content, Observed};
 use crate::reason::Reason;
@@ -31,8 +31,8 @@ pub struct Tracker {
     fragments: Reassembler,
     flowless: FlowlessRows,
     stats: Stats,
-    /// Time of the first packet.
-    began: Option<Timestamp>,
+    /// End of the warm-up; `None` before the first packet.
+    warm_until: Option<Timestamp>,
 }
 
 /// The packet an event is about.
@@ -52,7 +52,7 @@ impl Tracker {
             fragments: Reassembler::new(Limits::default()),
             flowless: FlowlessRows::default(),
             stats: Stats::default(),
-            began: None,
+            warm_until: None,
         }
     }
 
@@ -138,8 +138,11 @@ impl Tracker {
 
     /// Forgets what is over by `now`.
     fn advance<S: Sink>(&mut self, now: Timestamp, sink: &mut S) -> Result<(), S::Error> {
-        if self.began.is_none() {
-            self.began = Some(now);
+        if self.table.rests(now) {
+            return Ok(());
+        }
+        if self.warm_until.is_none() {
+            self.warm_until = Some(now + self.config.warm_up);
         }
         while let Some(at) = self.table.next_due(now) {
             let row = self.table.flow(at).and_then(|flow| flow.suppressed.take());
@@ -165,7 +168,8 @@ impl Tracker {
     ) -> Result<Outcome, S::Error> {
         let rules = self.rules(occasion.time, observed);
         let limit = self.config.invalid_limit;
-        let Some((at, flow)) = self.entry(occasion.time, observed, sink)? else {
+        let at = self.entry(occasion.time, observed, sink)?;
+        let Some((at, flow)) = at.and_then(|at| Some((at, self.table.flow(at)?))) else {
             return self.without_room(occasion, observed, segment, rules, sink);
         };
         flow.count(observed.from);
@@ -260,7 +264,7 @@ impl Tracker {
     }
 
     fn rules(&self, now: Timestamp, observed: &Observed) -> Rules {
-        let warming_up = self.began.is_some_and(|began| now.since(began) < self.config.warm_up);
+        let warming_up = self.warm_until.is_some_and(|until| now < until);
         Rules {
             pickup: self.config.pickup,
             warming_up,
@@ -292,7 +296,8 @@ impl Tracker {
         observed: &Observed,
         sink: &mut S,
     ) -> Result<Outcome, S::Error> {
-        let Some((at, flow)) = self.entry(occasion.time, observed, sink)? else {
+        let at = self.entry(occasion.time, observed, sink)?;
+        let Some((at, flow)) = at.and_then(|at| Some((at, self.table.flow(at)?))) else {
             return Ok(Outcome::new(Verdict::New, StateAfter::None));
         };
         flow.count(observed.from);
@@ -309,11 +314,11 @@ impl Tracker {
         now: Timestamp,
         observed: &Observed,
         sink: &mut S,
-    ) -> Result<Option<(u32, &mut Flow)>, S::Error> {
+    ) -> Result<Option<u32>, S::Error> {
         let hash = self.table.hash(&observed.key);
         if let Some(at) = self.table.find(&observed.key, hash) {
             if self.table.flow(at).is_some_and(|flow| flow.deadline() > now) {
-                return Ok(self.table.flow(at).map(|flow| (at, flow)));
+                return Ok(Some(at));
             }
             // Over, and the wheel has not come round to it yet.
             self.forget(at, sink)?;
@@ -334,7 +339,7 @@ impl Tracker {
             }
         };
         self.stats.flows += 1;
-        Ok(self.table.flow(at).map(|flow| (at, flow)))
+        Ok(Some(at))
     }
 
     fn forget<S: Sink>(&mut self, at: u32, sink: &mut S) -> Result<(), S::Error> {

@@ -5,6 +5,8 @@
 //! hung up again. Only a deadline that moves in costs a step at once. Deadlines themselves are
 //! exact: look-ups compare them, the wheel just reclaims.
 
+use std::time::Duration;
+
 use vtap_packet::Timestamp;
 
 /// Slots, one a second: about 17 minutes. Longer deadlines are looked at once a round.
@@ -38,11 +40,18 @@ pub(crate) struct Wheel {
     looked_at: Option<u32>,
     /// First of the flows taken down and not yet popped.
     taken: u32,
+    /// Until this time there is nothing to do.
+    next_turn: Timestamp,
 }
 
 impl Wheel {
     pub(crate) fn new() -> Self {
-        Self { heads: vec![NIL; SLOTS as usize], looked_at: None, taken: NIL }
+        Self {
+            heads: vec![NIL; SLOTS as usize],
+            looked_at: None,
+            taken: NIL,
+            next_turn: Timestamp::EPOCH,
+        }
     }
 
     /// Hangs up a flow that hangs nowhere.
@@ -73,7 +82,9 @@ impl Wheel {
         deadline: Timestamp,
     ) {
         let Some(links) = flows.links(at) else { return };
-        if self.second_for(now, deadline) < links.second {
+        let second = links.second;
+        // Nearly always it is looked at in time, which needs no exact answer.
+        if seconds(deadline) < second && self.second_for(now, deadline) < second {
             self.unhang(flows, at);
             self.hang(flows, at, now, deadline);
         }
@@ -91,15 +102,24 @@ impl Wheel {
         }
     }
 
+    /// Whether the wheel stands at the second of `now`, so that nothing is due.
+    #[inline]
+    pub(crate) fn rests(&self, now: Timestamp) -> bool {
+        let second = Duration::from_secs(1);
+        now < self.next_turn && self.next_turn.since(now) <= second && self.taken == NIL
+    }
+
     /// Goes on to the next second up to `now` that was not looked at and takes its flows down, for
     /// [`pop`](Self::pop); false when there is none. After a jump of more than a round, one round
     /// is made, so that every slot is looked at once.
     pub(crate) fn turn(&mut self, now: Timestamp) -> bool {
+        let ends = Timestamp::new(now.secs() + 1, 0);
         let now = seconds(now);
         let last = *self.looked_at.get_or_insert(now);
         if now <= last {
             // Where time runs back, slots are looked at again, which costs nothing but time.
             self.looked_at = Some(now);
+            self.next_turn = ends;
             return false;
         }
         let round = now.saturating_sub(SLOTS - 1);

@@ -93,7 +93,7 @@ impl Add<Duration> for Timestamp {
     type Output = Self;
 
     fn add(self, span: Duration) -> Self {
-        let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        let nanos = span.as_secs().saturating_mul(NANOS).saturating_add(span.subsec_nanos().into());
         Self(self.0.saturating_add(nanos))
     }
 }

@@ -48,6 +48,16 @@ fn a_mirrored_frame_comes_out_with_its_tunnel() {
 }
 
 #[test]
+fn the_usual_shape_is_taken_in_one_step() {
+    for frame in [
+        mirrored(27, &inner()),
+        mirrored(27, &TcpFrame::new("[fd00::4]:1", "[fd00::6]:2", Flags::ACK, 1, 1).build()),
+    ] {
+        assert!(usual::strip(&packet(1, NOW, &frame), &PortSet::default()).is_some());
+    }
+}
+
+#[test]
 fn the_destination_port_alone_decides() {
     let to = |port| envelope([8, 0, 0, 0, 0, 0, 27, 0], port, &inner());
     assert!(strip_once(&to(4789)).is_ok());
@@ -229,6 +239,42 @@ fn a_fragment_cut_by_the_snaplen_cannot_be_put_together() {
 }
 
 proptest! {
+    /// The shape that is taken in one step gives what the general walk gives, with any byte of it
+    /// changed and any part of it cut.
+    #[test]
+    fn the_usual_shape_is_stripped_as_the_general_walk_has_it(
+        frame in prop_oneof![
+            Just(mirrored(27, &inner())),
+            Just(mirrored(27, &TcpFrame::new("[fd00::4]:1", "[fd00::6]:2", Flags::ACK, 1, 1).build())),
+            Just(mirrored(27, &udp("10.0.2.4:1", "10.0.2.6:4789", &[8, 0, 0, 0, 0, 0, 1, 0]))),
+            Just(mirrored(1, &mirrored(2, &inner()))),
+        ],
+        link in prop_oneof![Just(LinkType::ETHERNET), Just(LinkType::LINUX_SLL2), Just(LinkType::LINUX_SLL)],
+        changes in prop::collection::vec((0_usize..110, any::<u8>()), 0..3),
+        cut in prop::option::weighted(0.3, 0_usize..150),
+    ) {
+        let mut data = match link {
+            LinkType::LINUX_SLL2 => [&[8, 0][..], &[0; 18], &frame[14..]].concat(),
+            LinkType::LINUX_SLL => [&[0; 14][..], &[8, 0], &frame[14..]].concat(),
+            _ => frame,
+        };
+        for (at, value) in changes {
+            if let Some(byte) = data.get_mut(at) {
+                *byte = value;
+            }
+        }
+        data.truncate(cut.unwrap_or(usize::MAX));
+        let packet = Packet { link, ..packet(1, NOW, &data) };
+        let mut decap = Decap::new(Config::default());
+        if let Some(quick) = usual::strip(&packet, &PortSet::default()) {
+            let Stripped::Mirrored(walked) = decap.walk(packet) else {
+                panic!("the walk refuses {data:02x?}");
+            };
+            prop_assert_eq!((quick.link, quick.wire_len, quick.data), (walked.link, walked.wire_len, walked.data));
+            prop_assert_eq!(quick.tunnel, walked.tunnel);
+        }
+    }
+
     /// Whatever the bytes, every packet ends in one counter, and what comes out lies inside what
     /// went in.
     #[test]
