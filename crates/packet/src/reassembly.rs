@@ -253,13 +253,13 @@ impl Part {
         if offset == 0 {
             self.protocol = protocol;
         }
-        let covered: u32 = self.pieces.values().map(|piece| piece.len).sum::<u32>() + len;
-        if self.len == Some(covered) {
-            self.hold(offset, len, payload);
-            return Added::Complete;
-        }
         self.hold(offset, len, payload);
-        Added::Held
+        // Pieces do not overlap, so together they are as long as the datagram when none is missing.
+        if self.len.is_some_and(|len| self.data.len() == len as usize) {
+            Added::Complete
+        } else {
+            Added::Held
+        }
     }
 
     fn hold(&mut self, offset: u32, len: u32, payload: &[u8]) {
