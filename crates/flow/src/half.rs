@@ -208,7 +208,7 @@ fn place(sender: &Half, receiver: &Half, seq: Seq, end: Seq, sack: Seq) -> Fit {
     let acks_recently = sack.after(ack_floor);
 
     if !seq.before(sender.max_end + 1) {
-        let overshoot = end - sender.max_end + 1;
+        let overshoot = (end - sender.max_end).wrapping_add(1);
         let slight = !receiver.is_unseen() && overshoot <= receiver.max_window;
         return if slight && reaches_window && acks_sent_data && acks_recently {
             Fit::Tolerated(Note::Overshoot)

@@ -12,6 +12,9 @@ use vtap_packet::Timestamp;
 /// Slots, one a second: about 17 minutes. Longer deadlines are looked at once a round.
 const SLOTS: u32 = 1024;
 
+/// Packets in a row after which a time that runs back is believed.
+const PATIENCE: u32 = 1000;
+
 const NIL: u32 = u32::MAX;
 
 /// A flow's place in the wheel.
@@ -42,6 +45,8 @@ pub(crate) struct Wheel {
     taken: u32,
     /// Until this time there is nothing to do.
     next_turn: Timestamp,
+    /// Packets in a row that were earlier than the second looked at last.
+    behind: u32,
 }
 
 impl Wheel {
@@ -51,6 +56,7 @@ impl Wheel {
             looked_at: None,
             taken: NIL,
             next_turn: Timestamp::EPOCH,
+            behind: 0,
         }
     }
 
@@ -117,11 +123,18 @@ impl Wheel {
         let now = seconds(now);
         let last = *self.looked_at.get_or_insert(now);
         if now <= last {
-            // Where time runs back, slots are looked at again, which costs nothing but time.
-            self.looked_at = Some(now);
-            self.next_turn = ends;
+            // Where time runs back, the wheel stands still, unless it stays back: then the later
+            // time was a mistake. Following at once would let a clock that jumps to and fro have
+            // every flow looked at with every packet.
+            self.behind += 1;
+            if now == last || self.behind >= PATIENCE {
+                self.looked_at = Some(now);
+                self.behind = 0;
+                self.next_turn = ends;
+            }
             return false;
         }
+        self.behind = 0;
         let round = now.saturating_sub(SLOTS - 1);
         let second = (last + 1).max(round);
         self.looked_at = Some(second);

@@ -428,6 +428,21 @@ fn a_clock_that_jumps_either_way_loses_no_law() {
 }
 
 #[test]
+fn one_packet_from_the_future_does_not_stop_the_clock() {
+    let mut tape = Tape::azure();
+    let present = tape.now;
+    tape.now = Timestamp::new(4_294_967_290, 0);
+    tape.push_bytes(&[0; 14]);
+    tape.now = present;
+    for _ in 0..2000 {
+        tape.push(&TcpFrame::new(CLIENT, SERVER, Flags::SYN, 1000, 0));
+    }
+    tape.wait(200);
+    tape.push_bytes(&[0; 14]);
+    assert_eq!(tape.tracker.flows(), 0);
+}
+
+#[test]
 fn a_fragmented_segment_is_judged_once_when_complete() {
     let (mut tape, mut talk) = (Tape::azure(), talk());
     tape.push_all(talk.handshake());
