@@ -27,7 +27,7 @@ pub(crate) fn run(args: &Decap) -> anyhow::Result<Finish> {
     let mut frames = Frames::create(&args.output)?;
     let mut clock = Clock::start(Speed::Max);
 
-    let ran = vtap_pipeline::run(&mut inputs, &mut pipeline, &mut Silent, &mut clock, |seen| {
+    let ran = vtap_pipeline::watch(&mut inputs, &mut pipeline, &mut Silent, &mut clock, |seen| {
         if seen.fate == Fate::Passed { frames.write(&seen.packet) } else { Ok(()) }
     });
     clock.clear();

@@ -21,7 +21,7 @@ pub(crate) fn run(args: &Replay) -> anyhow::Result<Finish> {
     let mut sink = plan::sink(&args.output)?;
     let mut clock = Clock::start(args.speed);
 
-    let ran = vtap_pipeline::run(&mut inputs, &mut pipeline, &mut sink, &mut clock, |_| Ok(()));
+    let ran = vtap_pipeline::run(&mut inputs, &mut pipeline, &mut sink, &mut clock);
     clock.clear();
     let (report, failed) = match ran {
         Ok(report) => (report, None),

@@ -25,7 +25,7 @@ pub(crate) fn run(args: &Trace) -> anyhow::Result<Finish> {
         TraceFormat::Text => Packets::text(io::stdout()),
         TraceFormat::Json => Packets::json(io::stdout()),
     };
-    let ran = vtap_pipeline::run(&mut inputs, &mut pipeline, &mut Silent, &mut (), |seen| {
+    let ran = vtap_pipeline::watch(&mut inputs, &mut pipeline, &mut Silent, &mut (), |seen| {
         rows.packet(&seen.packet, words(seen.fate))
     });
     let (report, failed) = match ran {

@@ -174,6 +174,15 @@ impl Flow {
         self.trace.missing
     }
 
+    /// Something of each cache line that a packet of this flow needs, so that the lines are there.
+    pub(crate) fn touch_lines(&self) -> u64 {
+        let [lower, higher] = self.packets;
+        let connection = self.connection.as_ref().map_or(0, |connection| {
+            connection.deadline.nanos() ^ u64::from(connection.halves[1].end.0)
+        });
+        lower ^ higher ^ connection ^ u64::from(self.invalid_rows) ^ self.trace.touch_lines()
+    }
+
     /// When the flow is over unless another packet comes.
     pub(crate) fn deadline(&self) -> Timestamp {
         self.connection.as_ref().map_or(self.idle_until, |connection| connection.deadline)

@@ -139,6 +139,11 @@ impl Trace {
         first
     }
 
+    pub(crate) fn touch_lines(&self) -> u64 {
+        let [client, _] = self.isn;
+        client.map_or(0, |isn| u64::from(isn.0))
+    }
+
     /// Whether acknowledgments of a flow without connection have moved: proof that the side they
     /// go to sends, seen or not.
     pub(crate) fn acknowledges_unseen(&mut self, ack: Seq) -> bool {

@@ -21,8 +21,8 @@ use crate::verdict::{Outcome, StateAfter, Verdict};
 
 /// Follows the flows of one stream of packets.
 ///
-/// Inputs are [`push`](Self::push), in the order of the packets, and once, at the end,
-/// [`finish`](Self::finish). Events come out through the sink that is passed to them. Time is
+/// Inputs are [`push`](Self::push) or [`queue`](Self::queue), in the order of the packets, and
+/// once, at the end, [`finish`](Self::finish). Events come out through the sink that is passed to them. Time is
 /// that of the packets; where it runs back, deadlines are compared as they stand.
 #[derive(Debug)]
 pub struct Tracker {
@@ -33,10 +33,25 @@ pub struct Tracker {
     stats: Stats,
     /// End of the warm-up; `None` before the first packet.
     warm_until: Option<Timestamp>,
+    /// Read and not judged yet.
+    batch: Vec<Pending>,
+}
+
+/// Packets judged together. While one entry of the table is on its way from memory, those of the
+/// others can be as well.
+const BATCH: usize = 64;
+
+/// A packet that was read and is to be judged.
+#[derive(Debug)]
+struct Pending {
+    occasion: Occasion,
+    /// Of the key.
+    hash: u64,
+    observed: Result<Observed, Skip>,
 }
 
 /// The packet an event is about.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Occasion {
     time: Timestamp,
     number: u64,
@@ -53,6 +68,7 @@ impl Tracker {
             flowless: FlowlessRows::default(),
             stats: Stats::default(),
             warm_until: None,
+            batch: Vec::with_capacity(BATCH),
         }
     }
 
@@ -76,31 +92,76 @@ impl Tracker {
         packet: &Packet<'_>,
         sink: &mut S,
     ) -> Result<Outcome, S::Error> {
-        self.advance(packet.time, sink)?;
+        self.flush(sink)?;
+        let pending = self.read(packet);
+        self.judge(&pending, sink)
+    }
+
+    /// Takes a packet as [`push`](Self::push) does, for callers that do not ask what became of
+    /// it: it is read now and judged with the batch that it is part of. Events are the same, in
+    /// the same order; the last ones wait for [`flush`](Self::flush) or [`finish`](Self::finish).
+    ///
+    /// # Errors
+    ///
+    /// Those of the sink.
+    pub fn queue<S: Sink>(&mut self, packet: &Packet<'_>, sink: &mut S) -> Result<(), S::Error> {
+        let pending = self.read(packet);
+        self.batch.push(pending);
+        if self.batch.len() < BATCH { Ok(()) } else { self.flush(sink) }
+    }
+
+    /// Judges what is queued.
+    ///
+    /// # Errors
+    ///
+    /// Those of the sink.
+    pub fn flush<S: Sink>(&mut self, sink: &mut S) -> Result<(), S::Error> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let mut batch = std::mem::take(&mut self.batch);
+        self.table.warm(batch.iter().filter_map(|pending| {
+            pending.observed.as_ref().ok().map(|observed| (&observed.key, pending.hash))
+        }));
+        let judged = batch.iter().try_for_each(|pending| self.judge(pending, sink).map(|_| ()));
+        batch.clear();
+        self.batch = batch;
+        judged
+    }
+
+    fn read(&mut self, packet: &Packet<'_>) -> Pending {
+        let observed = read::read(packet, &self.config, &mut self.fragments);
+        let hash = observed.as_ref().map_or(0, |observed| self.table.hash(&observed.key));
+        let Packet { time, number, tunnel, .. } = *packet;
+        Pending { occasion: Occasion { time, number, tunnel }, hash, observed }
+    }
+
+    fn judge<S: Sink>(&mut self, pending: &Pending, sink: &mut S) -> Result<Outcome, S::Error> {
+        let Pending { occasion, hash, ref observed } = *pending;
+        self.advance(occasion.time, sink)?;
         self.stats.packets += 1;
-        let observed = match read::read(packet, &self.config, &mut self.fragments) {
+        let observed = match observed {
             Ok(observed) => observed,
-            Err(skip) => return Ok(self.skip(skip)),
+            Err(skip) => return Ok(self.skip(*skip)),
         };
-        let occasion = Occasion { time: packet.time, number: packet.number, tunnel: packet.tunnel };
         self.stats.truncated += u64::from(observed.truncated);
         self.stats.offloaded += u64::from(observed.offloaded);
-        match observed.content {
+        match &observed.content {
             Content::Segment(segment) => {
                 self.stats.tcp_segments += 1;
-                self.segment(occasion, &observed, Ok(&segment), sink)
+                self.segment(occasion, observed, hash, Ok(segment), sink)
             }
             Content::Defective(defect) => {
                 self.stats.tcp_segments += 1;
-                self.segment(occasion, &observed, Err(defect), sink)
+                self.segment(occasion, observed, hash, Err(*defect), sink)
             }
             Content::Error { misdirected } => {
                 self.stats.other += 1;
-                Ok(self.icmp_error(occasion.time, &observed, misdirected))
+                Ok(self.icmp_error(occasion.time, observed, hash, *misdirected))
             }
             Content::BadIcmp(reason) => {
                 self.stats.other += 1;
-                Ok(Outcome::new(Verdict::Invalid(reason), StateAfter::None))
+                Ok(Outcome::new(Verdict::Invalid(*reason), StateAfter::None))
             }
             Content::Untracked => {
                 self.stats.other += 1;
@@ -108,7 +169,7 @@ impl Tracker {
             }
             Content::Other => {
                 self.stats.other += 1;
-                self.other(occasion, &observed, sink)
+                self.other(occasion, observed, hash, sink)
             }
         }
     }
@@ -125,6 +186,7 @@ impl Tracker {
     ///
     /// Those of the sink.
     pub fn finish<S: Sink>(&mut self, sink: &mut S) -> Result<(), S::Error> {
+        self.flush(sink)?;
         self.fragments.finish();
         // By packet, as they would have come; the order of places in the table means nothing.
         let mut rows: Vec<_> = self.table.drain().filter_map(|flow| flow.suppressed).collect();
@@ -163,12 +225,13 @@ impl Tracker {
         &mut self,
         occasion: Occasion,
         observed: &Observed,
+        hash: u64,
         segment: Result<&Segment, Reason>,
         sink: &mut S,
     ) -> Result<Outcome, S::Error> {
         let rules = self.rules(occasion.time, observed);
         let limit = self.config.invalid_limit;
-        let at = self.entry(occasion.time, observed, sink)?;
+        let at = self.entry(occasion.time, observed, hash, sink)?;
         let Some((at, flow)) = at.and_then(|at| Some((at, self.table.flow(at)?))) else {
             return self.without_room(occasion, observed, segment, rules, sink);
         };
@@ -274,8 +337,13 @@ impl Tracker {
         }
     }
 
-    fn icmp_error(&mut self, now: Timestamp, observed: &Observed, misdirected: bool) -> Outcome {
-        let hash = self.table.hash(&observed.key);
+    fn icmp_error(
+        &mut self,
+        now: Timestamp,
+        observed: &Observed,
+        hash: u64,
+        misdirected: bool,
+    ) -> Outcome {
         let known = self.table.find(&observed.key, hash).and_then(|at| self.table.flow(at));
         let known = known.filter(|flow| {
             let tracked = flow.connection.is_some() || flow.key.protocol() != Protocol::TCP;
@@ -294,9 +362,10 @@ impl Tracker {
         &mut self,
         occasion: Occasion,
         observed: &Observed,
+        hash: u64,
         sink: &mut S,
     ) -> Result<Outcome, S::Error> {
-        let at = self.entry(occasion.time, observed, sink)?;
+        let at = self.entry(occasion.time, observed, hash, sink)?;
         let Some((at, flow)) = at.and_then(|at| Some((at, self.table.flow(at)?))) else {
             return Ok(Outcome::new(Verdict::New, StateAfter::None));
         };
@@ -313,9 +382,9 @@ impl Tracker {
         &mut self,
         now: Timestamp,
         observed: &Observed,
+        hash: u64,
         sink: &mut S,
     ) -> Result<Option<u32>, S::Error> {
-        let hash = self.table.hash(&observed.key);
         if let Some(at) = self.table.find(&observed.key, hash) {
             if self.table.flow(at).is_some_and(|flow| flow.deadline() > now) {
                 return Ok(Some(at));

@@ -12,7 +12,7 @@
 //! | in reading order | holds |
 //! |---|---|
 //! | [`pipeline`] | [`Pipeline`]: steps 2 to 5 for one packet, and what became of it |
-//! | [`run`](mod@run) | the loop over a source |
+//! | [`run`](mod@run) | the loop over a source, in batches or watching each packet |
 //! | [`report`] | [`Report`]: every counter of a run, and the laws between them |
 //!
 //! Every packet ends in exactly one counter. The laws are asserted at the end of every run.
@@ -29,4 +29,4 @@ pub mod run;
 
 pub use pipeline::{Fate, Filter, Pipeline, Seen};
 pub use report::Report;
-pub use run::{Pace, RunError, run};
+pub use run::{Pace, RunError, run, watch};

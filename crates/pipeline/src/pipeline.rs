@@ -78,6 +78,41 @@ impl Pipeline {
         }
     }
 
+    /// Takes a packet along the belt, for runs that do not ask what became of each: the tracker
+    /// judges it with the batch that it is part of. Events are those of [`push`](Self::push), in
+    /// the same order; [`finish`](Self::finish) waits for the last of them.
+    ///
+    /// # Errors
+    ///
+    /// Those of the sink.
+    pub fn queue<S: Sink>(&mut self, packet: Packet<'_>, sink: &mut S) -> Result<(), S::Error> {
+        self.packets += 1;
+        self.bytes += packet.data.len() as u64;
+        if let Some(filter) = &mut self.outer_filter
+            && !filter(&packet)
+        {
+            self.filtered += 1;
+            return Ok(());
+        }
+        let frame = match self.decap.strip(packet) {
+            Stripped::Mirrored(frame) => frame,
+            Stripped::Plain(packet) if self.plain => packet,
+            Stripped::Plain(_) | Stripped::Absorbed | Stripped::Skipped(_) => return Ok(()),
+        };
+        let passes = self.inner_filter.as_mut().is_none_or(|filter| filter(&frame));
+        match &mut self.tracker {
+            Some(tracker) if passes => tracker.queue(&frame, sink),
+            Some(tracker) => {
+                tracker.filtered();
+                Ok(())
+            }
+            None => {
+                self.inner_filtered += u64::from(!passes);
+                Ok(())
+            }
+        }
+    }
+
     /// Takes a packet along the belt and shows it, at its end, to `seen`.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use vtap_capture::{self as capture, Progress, Source};
 use vtap_flow::Sink;
-use vtap_packet::Timestamp;
+use vtap_packet::{Packet, Timestamp};
 
 use crate::{Pipeline, Report, Seen};
 
@@ -32,12 +32,12 @@ pub trait Pace {
 /// As fast as it goes, and silent.
 impl Pace for () {}
 
-/// Takes every packet of a source along the belt and shows each, at its end, to `seen`.
+/// Takes every packet of a source along the belt, in batches.
 ///
 /// # Errors
 ///
-/// When the source, the sink or `seen` fails. The pipeline can still be finished, so that what
-/// was read until then is told.
+/// When the source or the sink fails. The pipeline can still be finished, so that what was read
+/// until then is told.
 ///
 /// # Panics
 ///
@@ -47,19 +47,47 @@ pub fn run<S: Sink>(
     pipeline: &mut Pipeline,
     sink: &mut S,
     pace: &mut impl Pace,
+) -> Result<Report, RunError<S::Error>> {
+    each(source, pace, |packet| pipeline.queue(packet, sink))?;
+    pipeline.finish(sink).map_err(RunError::Sink)
+}
+
+/// Takes every packet of a source along the belt and shows each, at its end, to `seen`.
+///
+/// # Errors
+///
+/// As [`run`], and when `seen` fails.
+///
+/// # Panics
+///
+/// If a law does not hold, which is a bug.
+pub fn watch<S: Sink>(
+    source: &mut impl Source,
+    pipeline: &mut Pipeline,
+    sink: &mut S,
+    pace: &mut impl Pace,
     mut seen: impl FnMut(Seen<'_>) -> Result<(), S::Error>,
 ) -> Result<Report, RunError<S::Error>> {
+    each(source, pace, |packet| pipeline.push(packet, sink, &mut seen))?;
+    pipeline.finish(sink).map_err(RunError::Sink)
+}
+
+fn each<E>(
+    source: &mut impl Source,
+    pace: &mut impl Pace,
+    mut take: impl FnMut(Packet<'_>) -> Result<(), E>,
+) -> Result<(), RunError<E>> {
     let mut packets = 0_u64;
     while let Some(packet) = source.next()? {
         pace.packet(packet.time);
-        pipeline.push(packet, sink, &mut seen).map_err(RunError::Sink)?;
+        take(packet).map_err(RunError::Sink)?;
         packets += 1;
         if packets.is_multiple_of(PROGRESS_EVERY) {
             pace.progress(packets, source.progress());
         }
     }
     pace.progress(packets, source.progress());
-    pipeline.finish(sink).map_err(RunError::Sink)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -161,9 +161,7 @@ fn replay(files: &[PathBuf], config: Config) -> (Vec<Event>, String) {
     let mut pipeline = Pipeline::new(decap, Some(Tracker::new(config)));
     pipeline.plain = true;
     let mut events = Vec::new();
-    let seen = |_: vtap_pipeline::Seen<'_>| Ok(());
-    let report =
-        vtap_pipeline::run(&mut source, &mut pipeline, &mut events, &mut (), seen).unwrap();
+    let report = vtap_pipeline::run(&mut source, &mut pipeline, &mut events, &mut ()).unwrap();
     (events, format!("{report:?}"))
 }
 

@@ -21,7 +21,7 @@ fn capture() -> Vec<Vec<u8>> {
 fn run_over(frames: &[Vec<u8>], pipeline: &mut Pipeline) -> (Report, Vec<Event>, Vec<Fate>) {
     let mut source = File::from_bytes(pcap(frames)).unwrap();
     let (mut events, mut fates) = (Vec::new(), Vec::new());
-    let report = run(&mut source, pipeline, &mut events, &mut (), |seen| {
+    let report = watch(&mut source, pipeline, &mut events, &mut (), |seen| {
         fates.push(seen.fate);
         Ok(())
     });
@@ -60,11 +60,23 @@ fn without_a_tracker_frames_pass() {
     let mut decap_only = Pipeline::new(Decap::new(vtap_decap::Config::default()), None);
     let mut source = File::from_bytes(pcap(&capture())).unwrap();
     let mut lengths = 0_u64;
-    let report = run(&mut source, &mut decap_only, &mut Discard, &mut (), |seen| {
+    let report = watch(&mut source, &mut decap_only, &mut Discard, &mut (), |seen| {
         if seen.fate == Fate::Passed {
             lengths += seen.packet.data.len() as u64;
         }
         Ok(())
     });
     assert_eq!(report.unwrap().decap.inner_bytes, lengths);
+}
+
+#[test]
+fn batches_give_the_events_and_counters_of_single_packets() {
+    let frames: Vec<_> =
+        traffic::established(50, 1000, 100, 7).iter().map(|frame| mirrored(27, frame)).collect();
+    let (watched, events, _) = run_over(&frames, &mut pipeline());
+    let mut source = File::from_bytes(pcap(&frames)).unwrap();
+    let mut batched = Vec::new();
+    let report = run(&mut source, &mut pipeline(), &mut batched, &mut ()).unwrap();
+    assert_eq!(batched, events);
+    assert_eq!(format!("{report:?}"), format!("{watched:?}"));
 }
