@@ -1,7 +1,7 @@
 //! Identity of a flow: VNI and 5-tuple, the same for both directions.
 
 use std::hash::{BuildHasher, Hash, Hasher};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use vtap_packet::{Protocol, Vni};
 
@@ -10,7 +10,7 @@ use vtap_packet::{Protocol, Vni};
 /// Words, so that comparing and hashing take five steps: two of each address, then ports, VNI
 /// and protocol. An IPv4 address sits in a word pair that no IPv6 packet can have (in
 /// `ffff:ffff:ffff:ffff::/64`, multicast with undefined flags).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Eq)]
 pub(crate) struct Key([u64; 5]);
 
 /// Which end of the key sent a packet.
@@ -41,6 +41,20 @@ impl Key {
         (Self([l0, l1, h0, h1, rest]), end)
     }
 
+    /// Address and port of an end.
+    pub(crate) fn socket(&self, end: End) -> SocketAddr {
+        let [l0, l1, h0, h1, rest] = self.0;
+        let [hi_of_lower, lo_of_lower, hi_of_higher, lo_of_higher, ..] = rest.to_be_bytes();
+        match end {
+            End::Lower => {
+                SocketAddr::new(address(l0, l1), u16::from_be_bytes([hi_of_lower, lo_of_lower]))
+            }
+            End::Higher => {
+                SocketAddr::new(address(h0, h1), u16::from_be_bytes([hi_of_higher, lo_of_higher]))
+            }
+        }
+    }
+
     pub(crate) fn protocol(&self) -> Protocol {
         let [.., rest] = self.0;
         Protocol(rest.to_le_bytes()[0])
@@ -48,6 +62,15 @@ impl Key {
 
     pub(crate) fn hash(&self, state: &impl BuildHasher) -> u64 {
         state.hash_one(self)
+    }
+}
+
+/// Word by word: the library compares arrays by calling `memcmp`.
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        let [a, b, c, d, e] = self.0;
+        let [v, w, x, y, z] = other.0;
+        (a ^ v) | (b ^ w) | (c ^ x) | (d ^ y) | (e ^ z) == 0
     }
 }
 
@@ -78,6 +101,14 @@ fn words(address: IpAddr) -> (u64, u64) {
     }
 }
 
+fn address(w0: u64, w1: u64) -> IpAddr {
+    if w0 == IPV4 {
+        let [.., a, b, c, d] = w1.to_be_bytes();
+        return IpAddr::from([a, b, c, d]);
+    }
+    IpAddr::V6(Ipv6Addr::from_bits(u128::from(w0) << 64 | u128::from(w1)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +120,7 @@ mod tests {
             let (there, from_a) = Key::new(a, b, Protocol::TCP, Vni::new(27));
             let (back, from_b) = Key::new(b, a, Protocol::TCP, Vni::new(27));
             assert_eq!((there, from_a), (back, from_b.other()));
+            assert_eq!((there.socket(from_a), there.socket(from_b)), (a, b));
             assert_eq!(there.protocol(), Protocol::TCP);
         }
     }

@@ -9,6 +9,7 @@ use vtap_packet::{EtherType, Ip, Packet, Protocol, Vni, checksum, link};
 use crate::config::{Checksum, Config};
 use crate::icmp;
 use crate::key::{End, Key};
+use crate::martian;
 use crate::reason::Reason;
 use crate::segment::Segment;
 use crate::skip::Skip;
@@ -20,8 +21,6 @@ pub(crate) struct Observed {
     pub(crate) key: Key,
     /// Which end of the key sent it.
     pub(crate) from: End,
-    pub(crate) src: SocketAddr,
-    pub(crate) dst: SocketAddr,
     pub(crate) content: Content,
     pub(crate) offloaded: bool,
     pub(crate) truncated: bool,
@@ -108,8 +107,7 @@ fn segment(ip: &Ip<'_>, vni: Vni, config: &Config) -> Result<Observed, Skip> {
     };
     let (src, dst) = (SocketAddr::new(ip.src, src_port), SocketAddr::new(ip.dst, dst_port));
     let (key, from) = Key::new(src, dst, Protocol::TCP, vni);
-    let observed =
-        |content, offloaded| Observed { key, from, src, dst, content, offloaded, truncated };
+    let observed = |content, offloaded| Observed { key, from, content, offloaded, truncated };
 
     let Ok(tcp) = Tcp::parse(ip.payload) else {
         return if truncated && ip.payload_len as usize >= Tcp::HEADER_LEN {
@@ -168,7 +166,15 @@ impl Observed {
         let (src, dst) = (SocketAddr::new(ip.src, src), SocketAddr::new(ip.dst, dst));
         let (key, from) = Key::new(src, dst, ip.protocol, vni);
         let truncated = ip.payload.len() < ip.payload_len as usize;
-        Self { key, from, src, dst, content, offloaded: false, truncated }
+        Self { key, from, content, offloaded: false, truncated }
+    }
+}
+
+impl Observed {
+    /// Whether its addresses are such that the kernel drops it after conntrack has seen it.
+    pub(crate) fn is_martian(&self) -> bool {
+        let (src, dst) = (self.key.socket(self.from), self.key.socket(self.from.other()));
+        martian::is_martian(src.ip(), dst.ip())
     }
 }
 

@@ -6,7 +6,6 @@ use vtap_packet::{Packet, Protocol, Timestamp, Tunnel};
 use crate::config::{Config, Profile};
 use crate::event::{Event, EventFlag, Side};
 use crate::flow::{Opened, Rules, Taken};
-use crate::martian;
 use crate::read::{self, Content, Observed};
 use crate::reason::Reason;
 use crate::rows::FlowlessRows;
@@ -332,8 +331,7 @@ impl Tracker {
             pickup: self.config.pickup,
             warming_up,
             strict: self.config.profile == Profile::Azure,
-            keep: self.config.profile == Profile::Azure
-                || !martian::is_martian(observed.src.ip(), observed.dst.ip()),
+            keep: self.config.profile == Profile::Azure || !observed.is_martian(),
         }
     }
 
@@ -439,8 +437,8 @@ impl Occasion {
             time: self.time,
             packet: self.number,
             flag,
-            src: observed.src,
-            dst: observed.dst,
+            src: observed.key.socket(observed.from),
+            dst: observed.key.socket(observed.from.other()),
             tunnel: self.tunnel,
             state: state.state(),
             side,
