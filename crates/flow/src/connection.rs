@@ -13,6 +13,7 @@ use crate::event::Side;
 use crate::half::{self, Fit, Half};
 use crate::limits;
 use crate::reason::Reason;
+use crate::reset::Reset;
 use crate::segment::Segment;
 use crate::state::{Kind, State, Transition, transition};
 use crate::verdict::Note;
@@ -23,7 +24,7 @@ pub(crate) struct Connection {
     pub(crate) state: State,
     /// By [`Side`].
     pub(crate) halves: [Half; 2],
-    last: Last,
+    pub(crate) last: Last,
     /// When it is forgotten unless something is accepted before.
     pub(crate) deadline: Timestamp,
     /// Something of the server was accepted.
@@ -36,13 +37,13 @@ pub(crate) struct Connection {
 
 /// The last segment that was accepted or ignored, as far as later rules refer to it.
 #[derive(Clone, Copy, Debug)]
-struct Last {
-    kind: Option<Kind>,
-    side: Side,
+pub(crate) struct Last {
+    pub(crate) kind: Option<Kind>,
+    pub(crate) side: Side,
     /// Numbers of the last ACK that was accepted, or of the last segment that was ignored.
     seq: Seq,
-    ack: Seq,
-    end: Seq,
+    pub(crate) ack: Seq,
+    pub(crate) end: Seq,
     window: u16,
     /// Identical ACKs in a row.
     repeated: u8,
@@ -52,7 +53,7 @@ struct Last {
     /// A SYN was ignored in LAST_ACK, so the answer may be a challenge ACK (RFC 5961 section 4).
     challenge_expected: bool,
     /// Instead of the SYN, the server acknowledged `ack`: an old connection of its own.
-    challenged: bool,
+    pub(crate) challenged: bool,
 }
 
 /// What a segment did to its connection.
@@ -67,15 +68,6 @@ pub(crate) enum Step {
     Refused(Reason),
     /// It opens a new connection in place of this one, which is over.
     Reopens,
-}
-
-/// What comes of a reset.
-enum Reset {
-    /// Accept it without looking at the windows.
-    Closes,
-    /// Check the windows; if it fits, go to this state.
-    Check(State),
-    Refused,
 }
 
 impl Connection {
@@ -295,54 +287,6 @@ impl Connection {
 
     fn completes_simultaneous_open(&self, side: Side, segment: &Segment) -> bool {
         side == Side::Server && segment.kind == Kind::Ack && self.simultaneous_open
-    }
-
-    fn reset(&self, side: Side, segment: &Segment) -> Reset {
-        if self.state.is_closing() || self.resets_challenged_syn(side, segment) {
-            return Reset::Closes;
-        }
-        let established = self.state == State::Established && self.assured;
-        if let Some(acked) = self.half(side.peer()).max_ack()
-            && self.last.kind != Some(Kind::Syn)
-        {
-            if segment.seq == Seq(0) && !established {
-                return Reset::Check(State::Close);
-            }
-            if segment.seq.before(acked) {
-                return Reset::Refused;
-            }
-            if !established || segment.seq == acked || self.follows_own_data(side, segment) {
-                return Reset::Check(State::Close);
-            }
-            // In the window but not at its edge: the receiver will challenge it (RFC 5961
-            // section 3.2), so the connection may well live on.
-            return Reset::Check(self.state);
-        }
-        if self.answers_stray(side, segment) { Reset::Closes } else { Reset::Check(State::Close) }
-    }
-
-    /// A reset that answers a segment which was let through without being checked is right by
-    /// that segment's number, whatever the windows say.
-    fn answers_stray(&self, side: Side, segment: &Segment) -> bool {
-        let unchecked = match self.last.kind {
-            Some(Kind::Syn) => self.replied,
-            Some(Kind::Ack) => !self.assured,
-            _ => false,
-        };
-        unchecked && self.last.side != side && segment.ack == self.last.end
-    }
-
-    /// The client's reset of an old connection that the server still believed in.
-    fn resets_challenged_syn(&self, side: Side, segment: &Segment) -> bool {
-        self.state == State::SynSent
-            && side == Side::Client
-            && self.last.challenged
-            && segment.seq == self.last.ack
-    }
-
-    /// A reset right behind the sender's own data, before the peer could acknowledge that.
-    fn follows_own_data(&self, side: Side, segment: &Segment) -> bool {
-        self.last.kind == Some(Kind::Ack) && self.last.side == side && segment.seq == self.last.end
     }
 
     /// FINs or resets of both sides outside the windows: the connection is probably over although

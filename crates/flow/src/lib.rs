@@ -11,11 +11,12 @@
 //! | [`event`], [`reason`], [`sink`], [`verdict`] | what comes out: of flows, and of each packet |
 //! | [`config`], [`limits`] | profiles and switches; every timeout with its source |
 //! | [`state`] | states, kinds of segments, the transition table |
-//! | `segment`, `half`, `connection` | what is read of a segment; one direction and the window check; the special cases around the table |
+//! | `segment`, `half`, `connection`, `reset` | what is read of a segment; one direction and the window check; the special cases around the table |
 //! | `key`, `read`, `icmp`, `martian` | identity of a flow; from a packet to what the tracker needs of it |
 //! | `flow`, `trace`, `rows` | one entry of the table; which event a segment makes; how many INVALID ones are written |
 //! | `table`, `wheel` | bounded storage, expiry on packet time |
-//! | [`tracker`], [`skip`], [`stats`] | the calling order, refusals by name, counters and their law |
+//! | [`tracker`], `judge` | the calling order and the batches; the verdict on one packet and its row |
+//! | [`skip`], [`stats`] | refusals by name, counters and their law |
 //!
 //! Time is the packet's. Nothing here reads a clock or does I/O, and a packet of a known flow
 //! allocates nothing. Call [`Tracker::push`] for each packet in order, [`Tracker::finish`] at the
@@ -33,11 +34,13 @@ pub mod event;
 mod flow;
 mod half;
 mod icmp;
+mod judge;
 mod key;
 pub mod limits;
 mod martian;
 mod read;
 pub mod reason;
+mod reset;
 mod rows;
 mod segment;
 pub mod sink;
