@@ -143,7 +143,7 @@ impl Merge {
 }
 
 impl Source for Merge {
-    #[inline]
+    #[inline(never)]
     fn next(&mut self) -> Result<Option<Packet<'_>>, Error> {
         if let Some((at, _)) = self.lent.take() {
             self.advance(at);

@@ -2,7 +2,8 @@
 //!
 //! The format is told by the first bytes, never by the name. A regular file that is not
 //! compressed is mapped and its packets are slices of the mapping; everything else is read
-//! through a window that is used again and again. The two read alike, byte for byte.
+//! through a window that is used again and again. The two read alike, byte for byte; only of
+//! compressed data that breaks off, the one may unpack more than the other before it is damaged.
 
 mod map;
 mod pack;
@@ -41,9 +42,13 @@ pub struct File {
     reopens: bool,
 }
 
+/// The tag is one of its own: one in the niche of a field takes arithmetic to tell, at each packet.
 #[derive(Debug)]
+#[repr(u8)]
 enum Format {
     Pcap(Pcap),
+    /// Classic pcap of another layout than today's, which no shortcut is for.
+    RarePcap(Pcap),
     Pcapng(Pcapng),
     /// Nothing, or less than a header.
     Empty,
@@ -56,8 +61,9 @@ pub(crate) struct Found {
     pub(crate) link: LinkType,
     pub(crate) interface: u32,
     pub(crate) wire_len: u32,
-    /// Where its bytes lie, see [`Window::lent`].
+    /// Where its record lies, and its bytes in there; see [`Window::lent`].
     mark: usize,
+    from: usize,
     len: usize,
 }
 
@@ -164,7 +170,7 @@ impl File {
             Format::Pcapng(Pcapng::new())
         } else if let Some(pcap) = Pcap::new(begins) {
             window.consume(pcap::FILE_HEADER_LEN);
-            Format::Pcap(pcap)
+            if pcap.is_plain() { Format::Pcap(pcap) } else { Format::RarePcap(pcap) }
         } else if is_beginning(begins) {
             let len = begins.len();
             if len > 0 {
@@ -180,11 +186,30 @@ impl File {
         Ok(Self { path, window, format, log, number: 0, packed, total, reopens: false })
     }
 
-    /// Looks for the next packet. Damage is logged on the way.
+    /// Finds the next packet. Damage is logged on the way.
     #[inline]
     pub(crate) fn advance(&mut self) -> Result<Option<Found>, Error> {
+        let usual = self.usual();
+        if usual.is_some() { Ok(usual) } else { self.look() }
+    }
+
+    /// The next packet, if it is there and as usual; else there is all to [`look`](Self::look) at.
+    #[inline]
+    fn usual(&mut self) -> Option<Found> {
+        match &mut self.format {
+            Format::Pcap(pcap) => pcap.usual(&mut self.window),
+            Format::Pcapng(pcapng) => pcapng.usual(&mut self.window),
+            Format::RarePcap(_) | Format::Empty => None,
+        }
+    }
+
+    /// Finds the next packet, whatever comes before it and whatever it looks like.
+    #[inline(always)]
+    fn look(&mut self) -> Result<Option<Found>, Error> {
         let found = match &mut self.format {
-            Format::Pcap(pcap) => pcap.next(&mut self.window, &mut self.log),
+            Format::Pcap(pcap) | Format::RarePcap(pcap) => {
+                pcap.next(&mut self.window, &mut self.log)
+            }
             Format::Pcapng(pcapng) => pcapng.next(&mut self.window, &mut self.log),
             Format::Empty => Ok(None),
         };
@@ -203,9 +228,41 @@ impl File {
     /// Lends what the last [`advance`](Self::advance) found.
     #[inline]
     pub(crate) fn lend(&self, found: &Found, number: u64) -> Packet<'_> {
-        let Found { time, link, interface, wire_len, mark, len } = *found;
-        let data = self.window.lent(mark, len);
+        let Found { time, link, interface, wire_len, mark, from, len } = *found;
+        let data = self.window.lent(mark, from, len);
         Packet { number, time, link, interface, wire_len, data, tunnel: None }
+    }
+
+    /// Lends what was found, under the next number.
+    #[inline]
+    fn lend_next(&mut self, found: &Found) -> Packet<'_> {
+        self.number += 1;
+        self.lend(found, self.number)
+    }
+
+    /// The next packet, where the usual one of a pcap file was looked for.
+    #[inline(never)]
+    fn next_other(&mut self) -> Result<Option<Packet<'_>>, Error> {
+        match self.format {
+            Format::Pcapng(_) => self.next_of_pcapng(),
+            _ => self.next_unusual(),
+        }
+    }
+
+    #[inline(never)]
+    fn next_of_pcapng(&mut self) -> Result<Option<Packet<'_>>, Error> {
+        if let Format::Pcapng(pcapng) = &mut self.format
+            && let Some(found) = pcapng.usual(&mut self.window)
+        {
+            return Ok(Some(self.lend_next(&found)));
+        }
+        self.next_unusual()
+    }
+
+    /// The next packet, where a usual one was looked for.
+    #[inline(never)]
+    fn next_unusual(&mut self) -> Result<Option<Packet<'_>>, Error> {
+        Ok(self.look()?.map(|found| self.lend_next(&found)))
     }
 
     /// Whether it can be opened again by its name, as a regular file can.
@@ -226,9 +283,14 @@ impl File {
 impl Source for File {
     #[inline]
     fn next(&mut self) -> Result<Option<Packet<'_>>, Error> {
-        let Some(found) = self.advance()? else { return Ok(None) };
-        self.number += 1;
-        Ok(Some(self.lend(&found, self.number)))
+        // The usual packet of a pcap file is lent right here, where what was checked to find it is
+        // known; all else is a call away, which keeps this small.
+        if let Format::Pcap(pcap) = &mut self.format
+            && let Some(found) = pcap.usual(&mut self.window)
+        {
+            return Ok(Some(self.lend_next(&found)));
+        }
+        self.next_other()
     }
 
     fn progress(&self) -> Progress {
@@ -246,7 +308,7 @@ impl Source for File {
 
     fn interface(&self, id: u32) -> Option<&Interface> {
         match &self.format {
-            Format::Pcap(pcap) => (id == 0).then(|| pcap.interface()),
+            Format::Pcap(pcap) | Format::RarePcap(pcap) => (id == 0).then(|| pcap.interface()),
             Format::Pcapng(pcapng) => pcapng.interface(id),
             Format::Empty => None,
         }
@@ -279,3 +341,6 @@ impl<R: Read> Read for Counted<R> {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,6 +43,9 @@ const KUZNETZOV: u32 = 0xa1b2_cd34;
 /// A packet may always be this long, whatever the snaplen says: libpcap's maximum.
 const LONG_ENOUGH: u32 = 262_144;
 
+/// Length of a record header in today's layout, in bytes.
+const USUAL_LEN: usize = 16;
+
 /// A file whose header was read.
 #[derive(Debug)]
 pub(crate) struct Pcap {
@@ -57,6 +60,8 @@ pub(crate) struct Pcap {
     expected: u32,
     /// The longest captured length that is believed.
     longest: u32,
+    /// The longest captured length that [`usual`](Self::usual) takes.
+    usual: u32,
     /// Bytes of frame check sequence at the end of each packet that was captured whole.
     fcs_len: u32,
     interface: Interface,
@@ -102,18 +107,22 @@ impl Pcap {
             PcapTsResolution::MicroSecond => 1_000_000,
             PcapTsResolution::NanoSecond => 1_000_000_000,
         };
+        let lengths = match (header.version_major, header.version_minor) {
+            (2, 0..3) => Lengths::Swapped,
+            (2, 3) => Lengths::Mixed,
+            _ => Lengths::InOrder,
+        };
+        let expected = if header.snaplen == 0 { u32::MAX } else { header.snaplen };
+        let longest = header.snaplen.clamp(LONG_ENOUGH, LONGEST);
         Some(Self {
             big_endian: header.endianness == Endianness::Big,
-            header_len: if patched { 24 } else { 16 },
+            header_len: if patched { USUAL_LEN + 8 } else { USUAL_LEN },
             units,
             nanos: 1_000_000_000 / units,
-            lengths: match (header.version_major, header.version_minor) {
-                (2, 0..3) => Lengths::Swapped,
-                (2, 3) => Lengths::Mixed,
-                _ => Lengths::InOrder,
-            },
-            expected: if header.snaplen == 0 { u32::MAX } else { header.snaplen },
-            longest: header.snaplen.clamp(LONG_ENOUGH, LONGEST),
+            lengths,
+            expected,
+            longest,
+            usual: expected.min(longest),
             fcs_len,
             interface: Interface { link: link_type, snaplen: header.snaplen, name: String::new() },
             seconds: None,
@@ -124,8 +133,50 @@ impl Pcap {
         &self.interface
     }
 
+    /// Whether the file is of today's layout: 16-byte headers, lengths in order, packets without
+    /// a check sequence.
+    pub(crate) const fn is_plain(&self) -> bool {
+        let lengths_in_order = matches!(self.lengths, Lengths::InOrder);
+        self.header_len == USUAL_LEN && lengths_in_order && self.fcs_len == 0
+    }
+
+    /// The packet at the current position of a [plain](Self::is_plain) file, if all of it is at
+    /// hand and it looks like nearly all do: some bytes captured, no more of them than usual or
+    /// than were on the wire, and a fraction of a second below one.
+    ///
+    /// A shortcut and nothing else: of such a record [`next`](Self::next) finds the same, and on
+    /// `None` nothing has changed and nothing is said of the record.
+    #[inline(always)]
+    pub(crate) fn usual(&mut self, window: &mut Window) -> Option<Found> {
+        let rest = window.rest();
+        let words = rest.as_chunks().0.first_chunk()?.map(u32::from_le_bytes);
+        let words = if self.big_endian { words.map(u32::swap_bytes) } else { words };
+        let [seconds, fraction, captured, on_wire] = words;
+        let whole = USUAL_LEN + captured as usize;
+        if !(1..=self.usual).contains(&captured) || captured > on_wire {
+            return None;
+        }
+        let left = rest.len().checked_sub(whole)?;
+        if fraction >= self.units {
+            return None;
+        }
+        let mark = window.mark();
+        window.leave(left);
+        self.seconds = Some(seconds);
+        let nanos = fraction * self.nanos;
+        Some(Found {
+            time: Timestamp::new(seconds.into(), nanos.into()),
+            link: self.interface.link,
+            interface: 0,
+            wire_len: on_wire,
+            mark,
+            from: USUAL_LEN,
+            len: captured as usize,
+        })
+    }
+
     /// Finds the next packet.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next(&mut self, window: &mut Window, log: &mut Log) -> io::Result<Option<Found>> {
         loop {
             let mut rest = window.fill(self.header_len)?;
@@ -154,7 +205,7 @@ impl Pcap {
     #[inline]
     fn found(&mut self, header: &Header, window: &mut Window) -> Found {
         let Header { seconds, fraction, captured, on_wire } = *header;
-        let mark = window.mark() + self.header_len;
+        let mark = window.mark();
         window.consume(self.header_len + captured as usize);
         self.seconds = Some(seconds);
         let nanos = u64::from(fraction) * u64::from(self.nanos);
@@ -169,6 +220,7 @@ impl Pcap {
             interface: 0,
             wire_len,
             mark,
+            from: self.header_len,
             len: len as usize,
         }
     }

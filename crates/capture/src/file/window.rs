@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::io::{self, Read};
+use std::mem;
 
 use bytes::Bytes;
 
@@ -35,9 +36,11 @@ pub(crate) struct Window {
     fault: Option<Kind>,
 }
 
+/// A box rather than a vector: as its pointer and length then lie where those of [`Bytes`] do, it
+/// costs nothing to tell the two apart, at each packet.
 enum Held {
     Mapped(Bytes),
-    Read(Vec<u8>),
+    Read(Box<[u8]>),
 }
 
 impl Window {
@@ -49,7 +52,7 @@ impl Window {
 
     /// Over what a reader will give.
     pub(crate) fn over(reader: Box<dyn Read + Send>) -> Self {
-        let held = Held::Read(Vec::new());
+        let held = Held::Read(Box::default());
         Self { held, at: 0, end: 0, base: 0, reader: Some(reader), fault: None }
     }
 
@@ -79,16 +82,24 @@ impl Window {
         self.at = self.end.min(self.at + count);
     }
 
+    /// Steps on to where `left` bytes of those at hand are left, of which there are as many.
+    #[inline]
+    pub(crate) fn leave(&mut self, left: usize) {
+        self.at = self.end - left;
+    }
+
     /// Where the next byte lies, for [`lent`](Self::lent); valid until the next `fill`.
     #[inline]
     pub(crate) const fn mark(&self) -> usize {
         self.at
     }
 
-    /// `len` bytes from a mark on.
+    /// `len` bytes, beginning `from` bytes behind a mark.
     #[inline]
-    pub(crate) fn lent(&self, mark: usize, len: usize) -> &[u8] {
-        self.held.bytes().get(mark..mark + len).unwrap_or_default()
+    pub(crate) fn lent(&self, mark: usize, from: usize, len: usize) -> &[u8] {
+        // In the steps of who was given `rest` at the mark, so that each is checked only once.
+        let rest = self.held.bytes().get(mark..self.end).unwrap_or_default();
+        rest.get(from..from + len).unwrap_or_default()
     }
 
     /// Offset of the next byte in the (unpacked) input.
@@ -117,7 +128,11 @@ impl Window {
             self.at = 0;
             // Twice the need, so that what is moved here is read at least once before the next move.
             if held.len() < need * 2 {
-                held.resize(FIRST.max(need * 2), 0);
+                let len = FIRST.max(need * 2);
+                let mut longer = mem::take(held).into_vec();
+                longer.reserve_exact(len - longer.len());
+                longer.resize(len, 0);
+                *held = longer.into_boxed_slice();
             }
         }
         while self.end - self.at < need {

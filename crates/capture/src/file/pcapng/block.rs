@@ -33,6 +33,15 @@ impl Order {
         [Self::Little, Self::Big].into_iter().find(|order| order.u32(block, 8) == Some(Self::MARK))
     }
 
+    /// 32-bit words.
+    #[inline]
+    pub(super) fn words<const N: usize>(self, bytes: [[u8; 4]; N]) -> [u32; N] {
+        match self {
+            Self::Little => bytes.map(u32::from_le_bytes),
+            Self::Big => bytes.map(u32::from_be_bytes),
+        }
+    }
+
     #[inline]
     pub(super) fn u16(self, bytes: &[u8], at: usize) -> Option<u16> {
         let word = *bytes.get(at..)?.first_chunk()?;

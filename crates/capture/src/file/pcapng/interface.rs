@@ -85,7 +85,7 @@ enum Units {
 
 impl Clock {
     /// Time of a raw timestamp; saturates at both ends of what [`Timestamp`] holds.
-    #[inline]
+    #[inline(always)]
     pub(super) fn time(self, raw: u64) -> Timestamp {
         let nanos = match self.units {
             Units::Nanos(nanos) => raw.saturating_mul(nanos),
