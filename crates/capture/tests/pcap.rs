@@ -253,3 +253,13 @@ fn damage_everywhere_takes_linear_time() {
     file.bytes.extend(data(5, len));
     read(&file.bytes);
 }
+
+/// A stream used to lose packets beyond 256 KiB of a file without a snaplen that a mapping had.
+#[test]
+fn packets_of_any_length_are_read_alike_where_the_snaplen_is_zero() {
+    let mut file = Pcap::new(Little, MICROS, (2, 4), 0, 1);
+    for index in 0..12_usize {
+        file.packet(0, &vec![7; if index.is_multiple_of(2) { 60 } else { 300_000 }]);
+    }
+    assert_eq!(undamaged(&file).packets.len(), 12);
+}

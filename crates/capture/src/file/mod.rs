@@ -236,7 +236,8 @@ impl File {
     /// Lends what was found, under the next number.
     #[inline]
     fn lend_next(&mut self, found: &Found) -> Packet<'_> {
-        self.number += 1;
+        // Counted from 0, one by one: it would take centuries to wrap.
+        self.number = self.number.wrapping_add(1);
         self.lend(found, self.number)
     }
 

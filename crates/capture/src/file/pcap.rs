@@ -112,8 +112,11 @@ impl Pcap {
             (2, 3) => Lengths::Mixed,
             _ => Lengths::InOrder,
         };
-        let expected = if header.snaplen == 0 { u32::MAX } else { header.snaplen };
-        let longest = header.snaplen.clamp(LONG_ENOUGH, LONGEST);
+        // A snaplen of 0 sets no limit; what is longer than libpcap reads has to prove itself.
+        let (expected, longest) = match header.snaplen {
+            0 => (LONG_ENOUGH, LONGEST),
+            snaplen => (snaplen, snaplen.clamp(LONG_ENOUGH, LONGEST)),
+        };
         Some(Self {
             big_endian: header.endianness == Endianness::Big,
             header_len: if patched { USUAL_LEN + 8 } else { USUAL_LEN },
