@@ -39,7 +39,7 @@ pub enum Fate {
     Absorbed,
     /// Decapsulation set it aside.
     Skipped(vtap_decap::Skip),
-    /// It was decapsulated, or is plain, in a pipeline without tracker.
+    /// It was decapsulated, or is plain, in a pipeline without tracker; or it is queued.
     Passed,
     /// As that, and the inner filter set it aside.
     InnerFilter,
@@ -86,31 +86,10 @@ impl Pipeline {
     ///
     /// Those of the sink.
     pub fn queue<S: Sink>(&mut self, packet: Packet<'_>, sink: &mut S) -> Result<(), S::Error> {
-        self.packets += 1;
-        self.bytes += packet.data.len() as u64;
-        if let Some(filter) = &mut self.outer_filter
-            && !filter(&packet)
-        {
-            self.filtered += 1;
-            return Ok(());
-        }
-        let frame = match self.decap.strip(packet) {
-            Stripped::Mirrored(frame) => frame,
-            Stripped::Plain(packet) if self.plain => packet,
-            Stripped::Plain(_) | Stripped::Absorbed | Stripped::Skipped(_) => return Ok(()),
+        let track = |tracker: &mut Tracker, frame: &Packet<'_>, sink: &mut S| {
+            tracker.queue(frame, sink).map(|()| Fate::Passed)
         };
-        let passes = self.inner_filter.as_mut().is_none_or(|filter| filter(&frame));
-        match &mut self.tracker {
-            Some(tracker) if passes => tracker.queue(&frame, sink),
-            Some(tracker) => {
-                tracker.filtered();
-                Ok(())
-            }
-            None => {
-                self.inner_filtered += u64::from(!passes);
-                Ok(())
-            }
-        }
+        self.take(packet, sink, track, |_| Ok(()))
     }
 
     /// Takes a packet along the belt and shows it, at its end, to `seen`.
@@ -122,6 +101,20 @@ impl Pipeline {
         &mut self,
         packet: Packet<'_>,
         sink: &mut S,
+        seen: impl FnOnce(Seen<'_>) -> Result<(), S::Error>,
+    ) -> Result<(), S::Error> {
+        let track = |tracker: &mut Tracker, frame: &Packet<'_>, sink: &mut S| {
+            tracker.push(frame, sink).map(Fate::Tracked)
+        };
+        self.take(packet, sink, track, seen)
+    }
+
+    #[inline]
+    fn take<S: Sink>(
+        &mut self,
+        packet: Packet<'_>,
+        sink: &mut S,
+        track: impl FnOnce(&mut Tracker, &Packet<'_>, &mut S) -> Result<Fate, S::Error>,
         seen: impl FnOnce(Seen<'_>) -> Result<(), S::Error>,
     ) -> Result<(), S::Error> {
         self.packets += 1;
@@ -147,7 +140,7 @@ impl Pipeline {
         };
         let passes = self.inner_filter.as_mut().is_none_or(|filter| filter(&frame));
         let fate = match &mut self.tracker {
-            Some(tracker) if passes => Fate::Tracked(tracker.push(&frame, sink)?),
+            Some(tracker) if passes => track(tracker, &frame, sink)?,
             Some(tracker) => Fate::Tracked(tracker.filtered()),
             None if passes => Fate::Passed,
             None => {
