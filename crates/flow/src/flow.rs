@@ -7,6 +7,7 @@ use crate::connection::{Connection, Step};
 use crate::event::{Event, Side};
 use crate::key::{End, Key};
 use crate::limits;
+use crate::martian;
 use crate::reason::Reason;
 use crate::segment::Segment;
 use crate::state::{Kind, State};
@@ -53,9 +54,9 @@ pub(crate) struct Rules {
     pub(crate) warming_up: bool,
     /// What kernels up to 6.0 refused is refused.
     pub(crate) strict: bool,
-    /// What the packet opens is kept. The kernel judges a packet before it routes it, and drops
-    /// one from or to an impossible address with all it has opened.
-    pub(crate) keep: bool,
+    /// What a packet from or to an impossible address opens is not kept: the kernel judges a
+    /// packet before it routes it, and drops such a one with all it has opened.
+    pub(crate) drop_martians: bool,
 }
 
 /// What a segment was to its flow.
@@ -138,8 +139,10 @@ impl Flow {
                 return Taken::refused(Reason::NoState, StateAfter::None);
             }
         };
-        let after = if rules.keep { StateAfter::In(connection.state) } else { StateAfter::None };
-        self.connection = Some(connection).filter(|_| rules.keep);
+        let (src, dst) = (self.key.socket(from).ip(), self.key.socket(from.other()).ip());
+        let keep = !(rules.drop_martians && martian::is_martian(src, dst));
+        let after = if keep { StateAfter::In(connection.state) } else { StateAfter::None };
+        self.connection = Some(connection).filter(|_| keep);
         self.client = from;
         self.trace = Trace::default();
         Taken {

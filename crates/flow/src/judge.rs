@@ -67,7 +67,7 @@ impl Tracker {
         segment: Result<&Segment, Reason>,
         sink: &mut S,
     ) -> Result<Outcome, S::Error> {
-        let rules = self.rules(occasion.time, observed);
+        let rules = self.rules(occasion.time);
         let limit = self.config.invalid_limit;
         let at = self.entry(occasion.time, observed, hash, sink)?;
         let Some((at, flow)) = at.and_then(|at| Some((at, self.table.flow(at)?))) else {
@@ -164,13 +164,13 @@ impl Tracker {
         Ok(Outcome::new(Verdict::Invalid(reason), StateAfter::None))
     }
 
-    fn rules(&self, now: Timestamp, observed: &Observed) -> Rules {
+    fn rules(&self, now: Timestamp) -> Rules {
         let warming_up = self.warm_until.is_some_and(|until| now < until);
         Rules {
             pickup: self.config.pickup,
             warming_up,
             strict: self.config.profile == Profile::Azure,
-            keep: self.config.profile == Profile::Azure || !observed.is_martian(),
+            drop_martians: self.config.profile == Profile::Linux,
         }
     }
 

@@ -9,7 +9,6 @@ use vtap_packet::{EtherType, Ip, Packet, Protocol, Vni, checksum, link};
 use crate::config::{Checksum, Config};
 use crate::icmp;
 use crate::key::{End, Key};
-use crate::martian;
 use crate::reason::Reason;
 use crate::segment::Segment;
 use crate::skip::Skip;
@@ -167,14 +166,6 @@ impl Observed {
         let (key, from) = Key::new(src, dst, ip.protocol, vni);
         let truncated = ip.payload.len() < ip.payload_len as usize;
         Self { key, from, content, offloaded: false, truncated }
-    }
-}
-
-impl Observed {
-    /// Whether its addresses are such that the kernel drops it after conntrack has seen it.
-    pub(crate) fn is_martian(&self) -> bool {
-        let (src, dst) = (self.key.socket(self.from), self.key.socket(self.from.other()));
-        martian::is_martian(src.ip(), dst.ip())
     }
 }
 
