@@ -9,8 +9,10 @@ use anyhow::Context;
 use vtap_capture::Inputs;
 use vtap_decap::{Decap, PortSet};
 use vtap_export::{Directory, Filtered, Output};
-use vtap_flow::{Checksum, Config, Profile};
+use vtap_flow::{Checksum, Config, Profile, Tracker};
+#[cfg(feature = "live")]
 use vtap_pipeline::Filter;
+use vtap_pipeline::Pipeline;
 
 use crate::args;
 
@@ -66,6 +68,24 @@ pub(crate) fn tracking(args: &args::Tracking) -> Config {
         fold_vni: args.fold_vni,
         ..defaults
     }
+}
+
+/// The whole belt, filters included.
+pub(crate) fn tracking_pipeline(
+    input: &args::Input,
+    envelope: &args::Envelope,
+    args: &args::Tracking,
+) -> anyhow::Result<Pipeline> {
+    let mut pipeline = Pipeline::new(decap(envelope), Some(Tracker::new(tracking(args))));
+    pipeline.plain = args.plain;
+    #[cfg(feature = "live")]
+    {
+        pipeline.outer_filter = filter(input.filter.as_deref())?;
+        pipeline.inner_filter = filter(args.inner_filter.as_deref())?;
+    }
+    #[cfg(not(feature = "live"))]
+    let _ = input;
+    Ok(pipeline)
 }
 
 /// A BPF program over frames of any link type.

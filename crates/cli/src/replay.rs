@@ -1,7 +1,6 @@
 //! `vtap replay`: the flow trace of captures.
 
-use vtap_flow::Tracker;
-use vtap_pipeline::{Pipeline, RunError};
+use vtap_pipeline::RunError;
 
 use crate::args::Replay;
 use crate::progress::Clock;
@@ -10,13 +9,7 @@ use crate::{Finish, plan};
 
 pub(crate) fn run(args: &Replay) -> anyhow::Result<Finish> {
     let tracking = plan::tracking(&args.tracking);
-    let mut pipeline = Pipeline::new(plan::decap(&args.envelope), Some(Tracker::new(tracking)));
-    pipeline.plain = args.tracking.plain;
-    #[cfg(feature = "live")]
-    {
-        pipeline.outer_filter = plan::filter(args.input.filter.as_deref())?;
-        pipeline.inner_filter = plan::filter(args.tracking.inner_filter.as_deref())?;
-    }
+    let mut pipeline = plan::tracking_pipeline(&args.input, &args.envelope, &args.tracking)?;
     let mut inputs = plan::inputs(&args.input, args.summary.path().as_slice())?;
     let mut sink = plan::sink(&args.output)?;
     let mut clock = Clock::start(args.speed);

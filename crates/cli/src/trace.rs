@@ -4,22 +4,15 @@ use std::io;
 use std::time::Duration;
 
 use vtap_export::packets::{Packets, Verdict};
-use vtap_flow::{Note, Tracker};
-use vtap_pipeline::{Fate, Pipeline, RunError};
+use vtap_flow::Note;
+use vtap_pipeline::{Fate, RunError};
 
 use crate::args::{Trace, TraceFormat};
 use crate::summary::Summary;
 use crate::{Finish, Silent, plan};
 
 pub(crate) fn run(args: &Trace) -> anyhow::Result<Finish> {
-    let tracker = Tracker::new(plan::tracking(&args.tracking));
-    let mut pipeline = Pipeline::new(plan::decap(&args.envelope), Some(tracker));
-    pipeline.plain = args.tracking.plain;
-    #[cfg(feature = "live")]
-    {
-        pipeline.outer_filter = plan::filter(args.input.filter.as_deref())?;
-        pipeline.inner_filter = plan::filter(args.tracking.inner_filter.as_deref())?;
-    }
+    let mut pipeline = plan::tracking_pipeline(&args.input, &args.envelope, &args.tracking)?;
     let mut inputs = plan::inputs(&args.input, &[])?;
     let mut rows = match args.format {
         TraceFormat::Text => Packets::text(io::stdout()),
