@@ -19,8 +19,8 @@
 //! | [`skip`], [`stats`] | refusals by name, counters and their law |
 //!
 //! Time is the packet's. Nothing here reads a clock or does I/O, and a packet of a known flow
-//! allocates nothing. Call [`Tracker::push`] for each packet in order, [`Tracker::finish`] at the
-//! end of the input.
+//! allocates nothing. Call [`Tracker::push`] for each packet in order, or [`Tracker::queue`] where
+//! nobody asks what became of it, and [`Tracker::finish`] at the end of the input.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
