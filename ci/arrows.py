@@ -9,7 +9,8 @@ import json
 import subprocess
 import sys
 
-ALL = {"vtap-packet", "vtap-capture", "vtap-decap", "vtap-flow", "vtap-export", "vtap-pipeline"}
+ALL = {"vtap-packet", "vtap-capture", "vtap-decap", "vtap-flow", "vtap-export", "vtap-pipeline",
+       "vtap-synth"}
 
 MAY_USE = {
     "vtap-packet": set(),
@@ -18,6 +19,7 @@ MAY_USE = {
     "vtap-flow": {"vtap-packet"},
     "vtap-export": {"vtap-packet", "vtap-flow"},
     "vtap-pipeline": {"vtap-packet", "vtap-capture", "vtap-decap", "vtap-flow"},
+    "vtap-synth": {"vtap-packet"},
     "vtap": ALL,
     "vtap-testkit": {"vtap-packet"},
     "vtap-benches": ALL | {"vtap", "vtap-testkit"},
