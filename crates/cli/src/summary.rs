@@ -119,19 +119,13 @@ impl<'a> Summary<'a> {
             "truncated": flow.truncated,
             "events": counts(&mut EventFlag::ALL.iter().map(|flag| (flag.name(), flow.events(*flag)))),
             "retransmissions": flow.retransmissions,
-            "invalid": counts(&mut self.invalid()),
+            "invalid": counts(&mut invalid(self.report)),
             "damaged": self.damaged().map(place).collect::<Vec<_>>(),
             "damaged_unlisted": self.inputs.unlisted_damage(),
             "cut": self.inputs.damage().iter().filter(|damage| damage.is_cut()).map(place)
                 .collect::<Vec<_>>(),
             "unreadable": unreadable.map(ToString::to_string).collect::<Vec<_>>(),
         })
-    }
-
-    fn invalid(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let flow = self.report.flow.unwrap_or_default();
-        let invalid = Reason::ALL.map(move |reason| (reason.name(), flow.invalid(reason)));
-        invalid.into_iter().filter(|(_, count)| *count > 0)
     }
 
     fn text(&self) -> String {
@@ -184,19 +178,12 @@ impl<'a> Summary<'a> {
             let events = EventFlag::ALL.map(|flag| (flag.name(), flow.events(flag)));
             let events = list(events.into_iter().filter(|(_, count)| *count > 0));
             row("events", if events.is_empty() { "none".into() } else { events });
-            let invalid = list(self.invalid());
+            let invalid = list(invalid(self.report));
             if !invalid.is_empty() {
                 row("INVALID", invalid);
             }
         }
-        if decap.decapsulated == 0 && self.report.not_mirrored > 0 {
-            let n = count(self.report.not_mirrored);
-            let _ = write!(
-                text,
-                "\nNo mirrored packet was found; {n} are not mirrored. To track them as they are, \
-                 add --plain;\nif the TAP sends to another UDP port than 4789, add --port.\n"
-            );
-        }
+        text.push_str(&unmirrored(self.report));
         text
     }
 
@@ -217,6 +204,25 @@ impl<'a> Summary<'a> {
     }
 }
 
+/// INVALID segments by reason; zeros are left out.
+pub(crate) fn invalid(report: &Report) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+    let flow = report.flow.unwrap_or_default();
+    let invalid = Reason::ALL.map(move |reason| (reason.name(), flow.invalid(reason)));
+    invalid.into_iter().filter(|(_, count)| *count > 0)
+}
+
+/// What to do where nothing was mirrored; empty where something was.
+pub(crate) fn unmirrored(report: &Report) -> String {
+    if report.decapsulated() > 0 || report.not_mirrored == 0 {
+        return String::new();
+    }
+    format!(
+        "\nNo mirrored packet was found; {} are not mirrored. To track them as they are, add \
+         --plain;\nif the TAP sends to another UDP port than 4789, add --port.\n",
+        count(report.not_mirrored)
+    )
+}
+
 fn oddities(flow: &vtap_flow::Stats) -> String {
     let all = [
         ("with checksums left to the NIC", flow.offloaded),
@@ -227,13 +233,13 @@ fn oddities(flow: &vtap_flow::Stats) -> String {
     odd.map(|(what, n)| format!(", {} {what}", count(n))).collect()
 }
 
-fn list(pairs: impl Iterator<Item = (&'static str, u64)>) -> String {
+pub(crate) fn list(pairs: impl Iterator<Item = (&'static str, u64)>) -> String {
     let pairs: Vec<_> = pairs.map(|(name, n)| format!("{name} {}", count(n))).collect();
     pairs.join(", ")
 }
 
 /// With commas between thousands.
-fn count(n: u64) -> String {
+pub(crate) fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -245,7 +251,7 @@ fn count(n: u64) -> String {
     out
 }
 
-fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     let mut value = bytes as f64;
     for unit in ["bytes", "KiB", "MiB", "GiB"] {
         if value < 1024.0 {
