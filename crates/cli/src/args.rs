@@ -1,12 +1,16 @@
 //! What can be typed. Nothing here has an effect.
 
+mod bench;
+
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use vtap_export::{FlagSet, Format};
-use vtap_flow::{Profile, limits};
+use vtap_flow::{Checksum, Profile, limits};
+
+pub(crate) use bench::{Bench, BenchFormat};
 
 /// Makes sense of mirrored cloud traffic.
 ///
@@ -28,6 +32,8 @@ pub(crate) enum Command {
     Trace(Trace),
     /// Write the customer's frames, taken out of their envelopes, to a capture file
     Decap(Decap),
+    /// Measure how fast this machine decapsulates and tracks
+    Bench(Bench),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -219,6 +225,16 @@ pub(crate) enum ChecksumPolicy {
     Verify,
     OffloadAware,
     Off,
+}
+
+impl From<ChecksumPolicy> for Checksum {
+    fn from(policy: ChecksumPolicy) -> Self {
+        match policy {
+            ChecksumPolicy::Verify => Self::Verify,
+            ChecksumPolicy::OffloadAware => Self::OffloadAware,
+            ChecksumPolicy::Off => Self::Off,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

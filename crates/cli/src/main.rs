@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`args`] | what can be typed, with its help |
 //! | [`plan`] | from what was typed to sources, pipelines and sinks |
-//! | [`replay`], [`trace`], [`decap`] | the commands |
+//! | [`replay`], [`trace`], [`decap`], [`bench`](mod@bench) | the commands |
 //! | [`summary`] | the counters of a run, for people and as JSON |
 //! | [`progress`] | the bar, and the clock for `--speed` |
 //!
@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bench;
 mod decap;
 mod plan;
 mod progress;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Trace(args) => trace::run(&args),
         Command::Decap(args) => decap::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Vtap::command(), "vtap", &mut script);

@@ -57,11 +57,7 @@ pub(crate) fn tracking(args: &args::Tracking) -> Config {
     let defaults = Config::new(Profile::from(args.profile));
     Config {
         pickup: args.pickup.map_or(defaults.pickup, |switch| switch == args::Switch::On),
-        checksum: args.checksum.map_or(defaults.checksum, |policy| match policy {
-            args::ChecksumPolicy::Verify => Checksum::Verify,
-            args::ChecksumPolicy::OffloadAware => Checksum::OffloadAware,
-            args::ChecksumPolicy::Off => Checksum::Off,
-        }),
+        checksum: args.checksum.map_or(defaults.checksum, Checksum::from),
         warm_up: args.warm_up.unwrap_or(defaults.warm_up),
         max_flows: args.max_flows,
         invalid_limit: args.invalid_limit,

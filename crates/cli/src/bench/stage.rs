@@ -1,0 +1,157 @@
+//! How much of the belt a figure is for, and one pass of it against the clock.
+
+use std::hint::black_box;
+use std::io;
+use std::time::{Duration, Instant};
+
+use vtap_capture::Source;
+use vtap_decap::{Decap, Stripped};
+use vtap_export::{Filtered, Format, Json, Output};
+use vtap_flow::{Checksum, Config, Discard, Event, Profile, Sink, Tracker};
+use vtap_pipeline::Pipeline;
+
+use crate::args::Bench;
+use crate::plan;
+
+/// Each does what the one before it does, and more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Finding each packet and leaving it alone: the floor.
+    Walk,
+    /// Taking the envelope off.
+    Decap,
+    /// Following the flow, with this checksum policy; events are forgotten.
+    Track(Checksum),
+    /// All that `vtap replay` does, written to nowhere in this format.
+    Replay(Format),
+}
+
+/// Makes the parts of a belt; every pass has new ones, so tables begin empty.
+pub(super) struct Setup<'a> {
+    args: &'a Bench,
+    tracking: Config,
+}
+
+impl<'a> Setup<'a> {
+    pub(super) fn new(args: &'a Bench) -> Self {
+        let defaults = Config::new(Profile::from(args.profile));
+        let checksum = args.checksum.map_or(defaults.checksum, Checksum::from);
+        Self { args, tracking: Config { checksum, max_flows: args.max_flows, ..defaults } }
+    }
+
+    /// The policy that a replay would have.
+    pub(super) const fn checksum(&self) -> Checksum {
+        self.tracking.checksum
+    }
+
+    pub(super) const fn profile(&self) -> Profile {
+        self.tracking.profile
+    }
+
+    /// Those to be measured, in order.
+    pub(super) fn stages(&self) -> Vec<Stage> {
+        let mut stages = vec![Stage::Walk, Stage::Decap, Stage::Track(Checksum::Off)];
+        if self.checksum() != Checksum::Off {
+            stages.push(Stage::Track(self.checksum()));
+        }
+        stages.extend([Stage::Replay(Format::None), Stage::Replay(Format::Json)]);
+        stages
+    }
+
+    pub(super) fn pipeline(&self, checksum: Checksum) -> Pipeline {
+        let mut pipeline = Pipeline::new(self.decap(), Some(self.tracker(checksum)));
+        pipeline.plain = self.args.plain;
+        pipeline
+    }
+
+    fn decap(&self) -> Decap {
+        plan::decap(&self.args.envelope)
+    }
+
+    fn tracker(&self, checksum: Checksum) -> Tracker {
+        Tracker::new(Config { checksum, ..self.tracking })
+    }
+}
+
+impl Stage {
+    /// As it is called in both outputs.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Walk => "walk",
+            Self::Decap => "decap",
+            Self::Track(_) => "track",
+            Self::Replay(_) => "replay",
+        }
+    }
+
+    /// Time for all packets of a source; what is made before and dropped behind does not count.
+    pub(super) fn pass(
+        self,
+        source: &mut impl Source,
+        setup: &Setup<'_>,
+    ) -> anyhow::Result<Duration> {
+        match self {
+            Self::Walk => timed(|| {
+                while let Some(packet) = source.next()? {
+                    black_box(packet);
+                }
+                Ok(())
+            }),
+            Self::Decap => {
+                let mut decap = setup.decap();
+                timed(|| {
+                    while let Some(packet) = source.next()? {
+                        black_box(decap.strip(packet));
+                    }
+                    decap.finish();
+                    Ok(())
+                })
+            }
+            Self::Track(checksum) => {
+                let (mut decap, mut tracker) = (setup.decap(), setup.tracker(checksum));
+                let plain = setup.args.plain;
+                timed(|| {
+                    while let Some(packet) = source.next()? {
+                        match decap.strip(packet) {
+                            Stripped::Mirrored(frame) => tracker.queue(&frame, &mut Discard)?,
+                            Stripped::Plain(packet) if plain => {
+                                tracker.queue(&packet, &mut Discard)?;
+                            }
+                            Stripped::Plain(_) | Stripped::Absorbed | Stripped::Skipped(_) => {}
+                        }
+                    }
+                    decap.finish();
+                    Ok(tracker.finish(&mut Discard)?)
+                })
+            }
+            Self::Replay(format) => {
+                let mut pipeline = setup.pipeline(setup.checksum());
+                let output = Output::stream(format, Box::new(io::sink()));
+                let flags = format.flags();
+                let mut sink = Filtered { sink: output, flags, retransmissions: false };
+                timed(|| {
+                    vtap_pipeline::run(source, &mut pipeline, &mut sink, &mut ())?;
+                    Ok(sink.sink.finish()?)
+                })
+            }
+        }
+    }
+}
+
+/// Writes events as JSON to nowhere.
+pub(super) fn write(events: &[Event]) -> anyhow::Result<Duration> {
+    let mut json = Json::new(io::sink());
+    timed(|| {
+        for event in events {
+            json.event(event)?;
+        }
+        Ok(json.flush()?)
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
+fn timed(work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Duration> {
+    let began = Instant::now();
+    work()?;
+    Ok(began.elapsed())
+}
