@@ -108,7 +108,7 @@ impl Size {
         match self {
             Self::Small => 105,
             Self::Mix => 384,
-            Self::Large => 1312,
+            Self::Large => 1322,
         }
     }
 }
