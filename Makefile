@@ -37,6 +37,7 @@ libpcap:
 fmt:
 	$(CARGO) fmt --all --check
 	$(if $(wildcard fuzz/Cargo.toml),$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check)
+	$(CARGO) fmt --manifest-path benches/peers/Cargo.toml --check
 
 lint: libpcap
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
