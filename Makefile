@@ -1,4 +1,4 @@
-# `make help` lists the verbs. The automatic check of a change runs .ci/run, which is `make test` and `make fuzz`.
+# `make help` lists the verbs. The automatic check of a change runs .ci/run: `make test`, `make instructions`, `make fuzz`.
 
 CARGO ?= cargo
 FUZZ_SECONDS ?= 30
@@ -6,10 +6,10 @@ CAPTURE ?= testdata/tap/http.pcap
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench fuzz lab deny libpcap fmt lint doc arrows
+.PHONY: help demo test bench instructions fuzz lab deny libpcap fmt lint doc arrows
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: libpcap ## build vtap and replay a mirrored HTTP request; CAPTURE=FILE for another capture
 	$(CARGO) build --release --locked --package vtap
@@ -20,6 +20,9 @@ test: fmt lint doc arrows ## all that has to pass before a commit
 
 bench: libpcap ## measure; takes minutes and wants a quiet machine
 	$(CARGO) bench --locked --package vtap-benches
+
+instructions: ## count instructions a packet (valgrind), fail on 3 % more than on record; BLESS=1 records them
+	ci/instructions.py $(if $(BLESS),--bless)
 
 fuzz: ## run every fuzz target for FUZZ_SECONDS (30)
 	ci/fuzz.sh $(FUZZ_SECONDS)

@@ -23,6 +23,7 @@ MAY_USE = {
     "vtap": ALL,
     "vtap-testkit": {"vtap-packet"},
     "vtap-benches": ALL | {"vtap", "vtap-testkit"},
+    "vtap-instructions": ALL | {"vtap-testkit"},
 }
 
 
