@@ -1,4 +1,5 @@
-//! Writing events: those of 1,000 connections that open and close one after the other, to nowhere.
+//! Writing events, to nowhere: those of many connections that open and close all at the same time,
+//! so that whatever is kept of a connection from one event to the next has to be kept for long.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a benchmark fails loudly")]
 
@@ -11,7 +12,7 @@ use vtap_flow::{Config, Event, Sink, Tracker};
 use vtap_packet::Timestamp;
 use vtap_testkit::{frame, packet, traffic};
 
-const FLOWS: usize = 1000;
+const FLOWS: usize = 20_000;
 
 fn main() {
     let mut criterion = criterion();
@@ -29,14 +30,20 @@ fn write(sink: &mut impl Sink<Error = io::Error>, events: &[Event]) {
     }
 }
 
-/// SYN, SYN-ACK, ACK, FIN, FIN-ACK, FIN, FIN-ACK of each connection.
+/// SYN, SYN-ACK, ACK, FIN, FIN-ACK, FIN, FIN-ACK of each connection; the SYNs of all of them come
+/// first, then the SYN-ACKs, and so on.
 fn events() -> Vec<Event> {
+    let mut segments: Vec<_> = (0..FLOWS)
+        .map(|index| {
+            let mut talk = traffic::conversation(index);
+            talk.handshake().into_iter().chain(talk.close()).collect::<Vec<_>>().into_iter()
+        })
+        .collect();
     let mut decap = Decap::new(DecapConfig::default());
     let mut tracker = Tracker::new(Config::default());
     let (mut events, mut number) = (Vec::new(), 0);
-    for index in 0..FLOWS {
-        let mut talk = traffic::conversation(index);
-        for segment in talk.handshake().into_iter().chain(talk.close()) {
+    for _ in 0..7 {
+        for segment in segments.iter_mut().filter_map(Iterator::next) {
             number += 1;
             let frame = frame::mirrored(27, &segment.build());
             let time = Timestamp::new(1_700_000_000, number * 1000);

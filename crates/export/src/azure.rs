@@ -23,6 +23,7 @@ use serde_json::Value;
 use vtap_flow::{Event, Sink};
 
 use crate::batch::Batch;
+use crate::clock::Clock;
 use crate::field::{self, text};
 
 /// `resourceId` unless another is given: a firewall that does not exist.
@@ -33,6 +34,7 @@ pub const RESOURCE_ID: &str = "/SUBSCRIPTIONS/00000000-0000-0000-0000-0000000000
 #[derive(Debug)]
 pub struct Azure<W> {
     batch: Batch<W>,
+    clock: Clock,
     /// From the end of the time to the source address.
     head: String,
     omitted: u64,
@@ -41,7 +43,12 @@ pub struct Azure<W> {
 impl<W: Write> Azure<W> {
     /// Writes to `writer`, which needs no buffer of its own, in the name of [`RESOURCE_ID`].
     pub fn new(writer: W) -> Self {
-        Self { batch: Batch::new(writer, ""), head: head(RESOURCE_ID), omitted: 0 }
+        Self {
+            batch: Batch::new(writer, ""),
+            clock: Clock::new(),
+            head: head(RESOURCE_ID),
+            omitted: 0,
+        }
     }
 
     /// In the name of this resource from now on; any text, usually in capitals.
@@ -81,7 +88,7 @@ impl<W: Write> Sink for Azure<W> {
             self.omitted += 1;
             return Ok(());
         }
-        self.batch.row(|out| row(out, &self.head, event))
+        self.batch.row(|out, _| row(out, &mut self.clock, &self.head, event))
     }
 }
 
@@ -93,10 +100,11 @@ fn head(resource_id: &str) -> String {
     )
 }
 
-fn row(out: &mut Vec<u8>, head: &str, event: &Event) {
-    let [ticks @ .., _, _, _] = &event.time.rfc3339();
+fn row(out: &mut Vec<u8>, clock: &mut Clock, head: &str, event: &Event) {
     text(out, r#"{"time":""#);
-    out.extend_from_slice(ticks);
+    clock.write(out, event.time);
+    // What is finer than a tick, and the `Z`.
+    out.truncate(out.len() - 3);
     text(out, head);
     field::address(out, event.src.ip());
     text(out, r#"","SourcePort":"#);

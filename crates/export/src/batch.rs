@@ -3,9 +3,12 @@
 use std::fmt;
 use std::io::{self, Write};
 
+use crate::community::Ids;
+
 /// Gathers rows and writes them many at a time.
 pub(crate) struct Batch<W> {
     rows: Vec<u8>,
+    ids: Ids,
     writer: W,
 }
 
@@ -20,12 +23,12 @@ impl<W: Write> Batch<W> {
     pub(crate) fn new(writer: W, head: &str) -> Self {
         let mut rows = Vec::with_capacity(BATCH_BYTES + ROW_BYTES);
         rows.extend_from_slice(head.as_bytes());
-        Self { rows, writer }
+        Self { rows, ids: Ids::default(), writer }
     }
 
-    /// Takes the row that `put` appends.
-    pub(crate) fn row(&mut self, put: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
-        put(&mut self.rows);
+    /// Takes the row that `put` appends; an id for which it leaves room is written later.
+    pub(crate) fn row(&mut self, put: impl FnOnce(&mut Vec<u8>, &mut Ids)) -> io::Result<()> {
+        put(&mut self.rows, &mut self.ids);
         if self.rows.len() >= BATCH_BYTES { self.write() } else { Ok(()) }
     }
 
@@ -42,6 +45,7 @@ impl<W: Write> Batch<W> {
     }
 
     fn write(&mut self) -> io::Result<()> {
+        self.ids.fill(&mut self.rows);
         let written = self.writer.write_all(&self.rows);
         // After an error too: nobody knows how much of it went out.
         self.rows.clear();
@@ -79,7 +83,7 @@ mod tests {
         let mut batch = Batch::new(Writes::default(), "");
         for _ in 0..1000 {
             batch
-                .row(|rows| rows.extend_from_slice(&[b"x".repeat(99), b"\n".to_vec()].concat()))
+                .row(|rows, _| rows.extend_from_slice(&[b"x".repeat(99), b"\n".to_vec()].concat()))
                 .unwrap();
         }
         let sizes: Vec<usize> = batch.finish().unwrap().0.iter().map(Vec::len).collect();
@@ -99,7 +103,7 @@ mod tests {
             }
         }
         let mut batch = Batch::new(Closed(0), "");
-        batch.row(|rows| rows.extend_from_slice(b"row\n")).unwrap();
+        batch.row(|rows, _| rows.extend_from_slice(b"row\n")).unwrap();
         assert_eq!(batch.flush().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
         assert_eq!(batch.finish().unwrap().0, 4);
     }

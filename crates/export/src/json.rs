@@ -23,6 +23,7 @@ use vtap_flow::{Event, Sink};
 use vtap_packet::Tunnel;
 
 use crate::batch::Batch;
+use crate::clock::Clock;
 use crate::community::Ids;
 use crate::field::{self, text};
 
@@ -30,13 +31,13 @@ use crate::field::{self, text};
 #[derive(Debug)]
 pub struct Json<W> {
     batch: Batch<W>,
-    ids: Ids,
+    clock: Clock,
 }
 
 impl<W: Write> Json<W> {
     /// Writes to `writer`, which needs no buffer of its own.
     pub fn new(writer: W) -> Self {
-        Self { batch: Batch::new(writer, ""), ids: Ids::new() }
+        Self { batch: Batch::new(writer, ""), clock: Clock::new() }
     }
 
     /// Writes what was gathered and flushes the writer.
@@ -62,14 +63,13 @@ impl<W: Write> Sink for Json<W> {
     type Error = io::Error;
 
     fn event(&mut self, event: &Event) -> io::Result<()> {
-        let id = self.ids.of(event.src, event.dst);
-        self.batch.row(|out| row(out, &id, event))
+        self.batch.row(|out, ids| row(out, &mut self.clock, ids, event))
     }
 }
 
-fn row(out: &mut Vec<u8>, community_id: &[u8], event: &Event) {
+fn row(out: &mut Vec<u8>, clock: &mut Clock, ids: &mut Ids, event: &Event) {
     text(out, r#"{"timestamp":""#);
-    out.extend_from_slice(&event.time.rfc3339());
+    clock.write(out, event.time);
     text(out, r#"","event_type":"tcp","src_ip":""#);
     field::address(out, event.src.ip());
     text(out, r#"","src_port":"#);
@@ -79,7 +79,7 @@ fn row(out: &mut Vec<u8>, community_id: &[u8], event: &Event) {
     text(out, r#"","dest_port":"#);
     field::number(out, event.dst.port());
     text(out, r#","proto":"TCP","community_id":""#);
-    out.extend_from_slice(community_id);
+    ids.leave_room(out, event.src, event.dst);
     text(out, r#"","packet":"#);
     field::number(out, event.packet);
     if let Some(envelope) = &event.tunnel {

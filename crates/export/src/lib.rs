@@ -36,6 +36,7 @@
 
 pub mod azure;
 mod batch;
+mod clock;
 mod community;
 pub mod directory;
 pub mod error;

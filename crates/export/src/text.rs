@@ -10,10 +10,12 @@
 //! together, when an IPv6 endpoint needs it, and keep that width for the rows after it.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 
 use vtap_flow::{Event, Sink};
 
 use crate::batch::Batch;
+use crate::clock::Clock;
 use crate::field::{self, text};
 
 /// Writes events as rows of text.
@@ -53,7 +55,7 @@ impl<W: Write> Sink for Text<W> {
     type Error = io::Error;
 
     fn event(&mut self, event: &Event) -> io::Result<()> {
-        self.batch.row(|out| self.layout.row(out, event))
+        self.batch.row(|out, _| self.layout.row(out, event))
     }
 }
 
@@ -79,40 +81,42 @@ fn headings() -> String {
     )
 }
 
-/// How wide the address columns are by now.
+/// What one row leaves to the next.
 #[derive(Debug)]
 struct Layout {
+    clock: Clock,
+    /// How wide the address columns are by now.
     endpoint: usize,
-    /// Source and destination of the row at hand: their lengths are needed before the first of
-    /// them is written.
-    src: Vec<u8>,
-    dst: Vec<u8>,
+    /// An endpoint to be measured.
+    scratch: Vec<u8>,
 }
 
 impl Layout {
     fn new() -> Self {
-        Self { endpoint: ENDPOINT, src: Vec::with_capacity(64), dst: Vec::with_capacity(64) }
+        Self { clock: Clock::new(), endpoint: ENDPOINT, scratch: Vec::with_capacity(64) }
+    }
+
+    /// Widens the address columns where `endpoint` needs it.
+    fn fit(&mut self, endpoint: SocketAddr) {
+        if endpoint.is_ipv6() {
+            self.scratch.clear();
+            field::endpoint(&mut self.scratch, endpoint);
+            self.endpoint = self.endpoint.max(self.scratch.len());
+        }
     }
 
     fn row(&mut self, out: &mut Vec<u8>, event: &Event) {
-        let Self { endpoint, src, dst } = self;
-        src.clear();
-        field::endpoint(src, event.src);
-        dst.clear();
-        field::endpoint(dst, event.dst);
-        *endpoint = src.len().max(dst.len()).max(*endpoint);
+        self.fit(event.src);
+        self.fit(event.dst);
 
-        out.extend_from_slice(&event.time.rfc3339());
+        self.clock.write(out, event.time);
         text(out, " ");
-        right(out, PACKET, itoa::Buffer::new().format(event.packet));
-        match event.tunnel {
-            Some(tunnel) => right(out, VNI, itoa::Buffer::new().format(tunnel.vni.get())),
-            None => right(out, VNI, "-"),
-        }
-        left(out, *endpoint, src);
-        left(out, *endpoint, dst);
-        left(out, FLAG, event.flag.name().as_bytes());
-        left(out, STATE, event.state.map_or("NONE", |state| state.name()).as_bytes());
+        right(out, PACKET, Some(event.packet));
+        right(out, VNI, event.tunnel.map(|tunnel| tunnel.vni.get().into()));
+        left(out, self.endpoint, |out| field::endpoint(out, event.src));
+        left(out, self.endpoint, |out| field::endpoint(out, event.dst));
+        left(out, FLAG, |out| text(out, event.flag.name()));
+        left(out, STATE, |out| text(out, event.state.map_or("NONE", |state| state.name())));
         let side = event.side.map_or("-", |side| side.name());
         text(out, side);
         let end = out.len();
@@ -153,19 +157,32 @@ fn notes(out: &mut Vec<u8>, event: &Event) {
     }
 }
 
-fn left(out: &mut Vec<u8>, width: usize, cell: &[u8]) {
-    out.extend_from_slice(cell);
-    spaces(out, (width + 1).saturating_sub(cell.len()).max(1));
+/// The cell that `put` appends, at the left of its column.
+fn left(out: &mut Vec<u8>, width: usize, put: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    put(out);
+    spaces(out, (start + width + 1).saturating_sub(out.len()).max(1));
 }
 
-fn right(out: &mut Vec<u8>, width: usize, cell: &str) {
-    spaces(out, width.saturating_sub(cell.len()));
-    text(out, cell);
+/// A number, or `-`, at the right of its column.
+fn right(out: &mut Vec<u8>, width: usize, number: Option<u64>) {
+    let digits =
+        number.map_or(1, |number| number.checked_ilog10().map_or(1, |log| log as usize + 1));
+    spaces(out, width.saturating_sub(digits));
+    match number {
+        Some(number) => field::number(out, number),
+        None => text(out, "-"),
+    }
     text(out, " ");
 }
 
+/// Copies more than there should be and cuts, because filling any other number takes a call.
 fn spaces(out: &mut Vec<u8>, count: usize) {
-    out.resize(out.len() + count, b' ');
+    let end = out.len() + count;
+    while out.len() < end {
+        out.extend_from_slice(b"                ");
+    }
+    out.truncate(end);
 }
 
 #[cfg(test)]
