@@ -102,6 +102,7 @@ impl<'a> Tcp<'a> {
     /// # Errors
     ///
     /// Fewer than 20 bytes.
+    #[inline(always)]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let short = Malformed::short(Layer::Tcp, Self::HEADER_LEN, bytes.len());
         let (
