@@ -1,5 +1,7 @@
 //! What counts as a mirrored packet.
 
+use std::fmt;
+
 use vtap_packet::reassembly::Limits;
 
 /// UDP port of VXLAN (RFC 7348 section 5).
@@ -11,23 +13,32 @@ pub const VXLAN_GPE_PORT: u16 = 4790;
 /// Envelopes stripped from one packet at most, by default.
 pub const MAX_DEPTH: u8 = 4;
 
-/// UDP destination ports that carry VXLAN.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PortSet(Vec<u16>);
+/// UDP destination ports that carry VXLAN: a bit each, as it is asked for with every packet.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PortSet(Box<[u64; 1024]>);
 
 impl PortSet {
     /// Of these ports; an empty set matches nothing.
     pub fn new(ports: impl IntoIterator<Item = u16>) -> Self {
-        let mut ports: Vec<_> = ports.into_iter().collect();
-        ports.sort_unstable();
-        ports.dedup();
-        Self(ports)
+        let mut bits = Box::new([0; 1024]);
+        for port in ports {
+            if let Some(word) = bits.get_mut(usize::from(port / 64)) {
+                *word |= 1 << (port % 64);
+            }
+        }
+        Self(bits)
     }
 
     /// Whether `port` is one of them.
+    #[inline]
     pub fn contains(&self, port: u16) -> bool {
-        // A handful at most: a scan beats a search.
-        self.0.contains(&port)
+        self.0.get(usize::from(port / 64)).is_some_and(|word| word >> (port % 64) & 1 == 1)
+    }
+}
+
+impl fmt::Debug for PortSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries((0..=u16::MAX).filter(|port| self.contains(*port))).finish()
     }
 }
 

@@ -14,7 +14,7 @@ use crate::PortSet;
 const ENVELOPE: usize = 20 + 8 + 8;
 
 /// The mirrored frame of a packet of the usual shape.
-#[inline]
+#[inline(always)]
 pub(crate) fn strip<'a>(packet: &Packet<'a>, ports: &PortSet) -> Option<Packet<'a>> {
     if packet.is_truncated() {
         return None;
