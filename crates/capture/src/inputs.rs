@@ -90,6 +90,14 @@ impl Source for Inputs {
         }
     }
 
+    #[inline(always)]
+    fn at_hand(&mut self) -> Option<Packet<'_>> {
+        match &mut self.source {
+            Members::One(file) => file.at_hand(),
+            Members::Many(_) => None,
+        }
+    }
+
     fn progress(&self) -> Progress {
         match &self.source {
             Members::One(file) => file.progress(),

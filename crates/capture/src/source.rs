@@ -16,6 +16,13 @@ pub trait Source {
     /// Reading failed, as a disk or a network file system does. Damaged bytes are no error.
     fn next(&mut self) -> Result<Option<Packet<'_>>, Error>;
 
+    /// Lends the next packet if that is at hand and looks as most do; else, and where a source
+    /// has no such shortcut, `None`, and [`next`](Self::next) tells.
+    #[inline]
+    fn at_hand(&mut self) -> Option<Packet<'_>> {
+        None
+    }
+
     /// How far reading has come, for a progress bar.
     fn progress(&self) -> Progress;
 

@@ -194,8 +194,9 @@ impl File {
     }
 
     /// The next packet, if it is there and as usual; else there is all to [`look`](Self::look) at.
-    #[inline]
+    #[inline(always)]
     fn usual(&mut self) -> Option<Found> {
+        self.window.prefetch();
         match &mut self.format {
             Format::Pcap(pcap) => pcap.usual(&mut self.window),
             Format::Pcapng(pcapng) => pcapng.usual(&mut self.window),
@@ -204,7 +205,7 @@ impl File {
     }
 
     /// Finds the next packet, whatever comes before it and whatever it looks like.
-    #[inline(always)]
+    #[inline(never)]
     fn look(&mut self) -> Result<Option<Found>, Error> {
         let found = match &mut self.format {
             Format::Pcap(pcap) | Format::RarePcap(pcap) => {
@@ -226,7 +227,7 @@ impl File {
     }
 
     /// Lends what the last [`advance`](Self::advance) found.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn lend(&self, found: &Found, number: u64) -> Packet<'_> {
         let Found { time, link, interface, wire_len, mark, from, len } = *found;
         let data = self.window.lent(mark, from, len);
@@ -234,36 +235,11 @@ impl File {
     }
 
     /// Lends what was found, under the next number.
-    #[inline]
+    #[inline(always)]
     fn lend_next(&mut self, found: &Found) -> Packet<'_> {
         // Counted from 0, one by one: it would take centuries to wrap.
         self.number = self.number.wrapping_add(1);
         self.lend(found, self.number)
-    }
-
-    /// The next packet, where the usual one of a pcap file was looked for.
-    #[inline(never)]
-    fn next_other(&mut self) -> Result<Option<Packet<'_>>, Error> {
-        match self.format {
-            Format::Pcapng(_) => self.next_of_pcapng(),
-            _ => self.next_unusual(),
-        }
-    }
-
-    #[inline(never)]
-    fn next_of_pcapng(&mut self) -> Result<Option<Packet<'_>>, Error> {
-        if let Format::Pcapng(pcapng) = &mut self.format
-            && let Some(found) = pcapng.usual(&mut self.window)
-        {
-            return Ok(Some(self.lend_next(&found)));
-        }
-        self.next_unusual()
-    }
-
-    /// The next packet, where a usual one was looked for.
-    #[inline(never)]
-    fn next_unusual(&mut self) -> Result<Option<Packet<'_>>, Error> {
-        Ok(self.look()?.map(|found| self.lend_next(&found)))
     }
 
     /// Whether it can be opened again by its name, as a regular file can.
@@ -282,16 +258,14 @@ impl File {
 }
 
 impl Source for File {
-    #[inline]
     fn next(&mut self) -> Result<Option<Packet<'_>>, Error> {
-        // The usual packet of a pcap file is lent right here, where what was checked to find it is
-        // known; all else is a call away, which keeps this small.
-        if let Format::Pcap(pcap) = &mut self.format
-            && let Some(found) = pcap.usual(&mut self.window)
-        {
-            return Ok(Some(self.lend_next(&found)));
-        }
-        self.next_other()
+        Ok(self.advance()?.map(|found| self.lend_next(&found)))
+    }
+
+    #[inline(always)]
+    fn at_hand(&mut self) -> Option<Packet<'_>> {
+        let found = self.usual()?;
+        Some(self.lend_next(&found))
     }
 
     fn progress(&self) -> Progress {

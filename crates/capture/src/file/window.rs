@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use std::mem;
 
 use bytes::Bytes;
+use prefetch_index::prefetch_index;
 
 use crate::Kind;
 
@@ -21,6 +22,15 @@ const FIRST: usize = 1 << 20;
 /// hundred with big TCP; what claims more than this is damage.
 pub(crate) const LONGEST: u32 = 64 << 20;
 
+/// How far in front of a record a mapped file is asked for, in bytes. From half of this to four
+/// times as much, measurements do not differ.
+const AHEAD: usize = 2048;
+
+/// Cache lines that are asked for at a time.
+const LINES: usize = 16;
+
+const CACHE_LINE: usize = 64;
+
 /// See the module's documentation.
 pub(crate) struct Window {
     held: Held,
@@ -28,6 +38,8 @@ pub(crate) struct Window {
     at: usize,
     /// Behind the last byte, in `held`.
     end: usize,
+    /// Behind what [`prefetch`](Self::prefetch) has asked for.
+    ahead: usize,
     /// Offset in the input of the first byte of `held`.
     base: u64,
     /// Where more comes from; `None` once all is held.
@@ -47,13 +59,13 @@ impl Window {
     /// Over bytes that are all there.
     pub(crate) fn mapped(bytes: Bytes) -> Self {
         let end = bytes.len();
-        Self { held: Held::Mapped(bytes), at: 0, end, base: 0, reader: None, fault: None }
+        Self { held: Held::Mapped(bytes), at: 0, end, ahead: 0, base: 0, reader: None, fault: None }
     }
 
     /// Over what a reader will give.
     pub(crate) fn over(reader: Box<dyn Read + Send>) -> Self {
         let held = Held::Read(Box::default());
-        Self { held, at: 0, end: 0, base: 0, reader: Some(reader), fault: None }
+        Self { held, at: 0, end: 0, ahead: 0, base: 0, reader: Some(reader), fault: None }
     }
 
     /// The bytes from the current position on: at least `need` of them unless the input ends
@@ -68,6 +80,22 @@ impl Window {
             self.read(need)?;
         }
         Ok(self.rest())
+    }
+
+    /// Asks for what lies [`AHEAD`] in a mapped file, a few lines at a time.
+    ///
+    /// Records lie at distances that no prefetcher of a processor foresees, so that each would
+    /// wait for memory.
+    #[inline(always)]
+    pub(crate) fn prefetch(&mut self) {
+        if self.ahead < self.at + AHEAD
+            && let Held::Mapped(bytes) = &self.held
+        {
+            for line in 0..LINES {
+                prefetch_index(bytes, self.ahead + line * CACHE_LINE);
+            }
+            self.ahead += LINES * CACHE_LINE;
+        }
     }
 
     /// The bytes at hand.
