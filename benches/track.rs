@@ -31,7 +31,7 @@ fn main() {
             assert_eq!(tracker.flows(), flows);
             measure(&mut criterion, "track", &format!("{flows}/{name}"), || {
                 for _ in 0..BATCH {
-                    let Ok(()) = tracker.queue(&round.packet(), &mut Discard);
+                    let Ok(()) = tracker.queue(round.packet(), &mut Discard);
                 }
                 black_box(tracker.stats());
             });

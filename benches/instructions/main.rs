@@ -64,7 +64,7 @@ fn decap(frames: Vec<Vec<u8>>, count: usize) {
 fn track(frames: Vec<Vec<u8>>, count: usize, checksum: Checksum) {
     let mut tracker = Tracker::new(Config { checksum, ..Config::default() });
     for (number, bytes) in (1..).zip(&frames[..count]) {
-        let Ok(()) = tracker.queue(&packet(number, time(number), bytes), &mut Discard);
+        let Ok(()) = tracker.queue(packet(number, time(number), bytes), &mut Discard);
     }
     let Ok(()) = tracker.finish(&mut Discard);
     assert_eq!(tracker.stats().flows, FLOWS as u64);

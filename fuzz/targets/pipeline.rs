@@ -29,7 +29,7 @@ fn follow(bytes: &[u8], profile: Option<Profile>) -> Report {
     let config = |profile| Config { max_flows: 16, ..Config::new(profile) };
     let tracker = profile.map(|profile| Tracker::new(config(profile)));
     let mut pipeline = Pipeline::new(Decap::new(DecapConfig::default()), tracker);
-    pipeline.plain = true;
+    pipeline.intake.plain = true;
     let mut json = Json::new(Vec::new());
     let mut seen = 0_u64;
     let report = watch(&mut file, &mut pipeline, &mut json, &mut (), |_| {

@@ -58,6 +58,13 @@ pub(crate) struct Replay {
     #[arg(long, value_name = "SPEED", default_value = "max", help_heading = "Output")]
     pub(crate) speed: Speed,
 
+    /// Threads at most: one to find and read packets, one to judge them and write events. The
+    /// output is the same with any number
+    /// [default: 2, or 1 where there is one processor or a speed]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..),
+          help_heading = "Output")]
+    pub(crate) threads: Option<u16>,
+
     /// Where the summary goes: to standard error as text or JSON, or to a file as JSON
     #[arg(long, value_name = "text|json|FILE", default_value = "text", help_heading = "Output")]
     pub(crate) summary: SummaryTo,

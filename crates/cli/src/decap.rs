@@ -19,8 +19,8 @@ pub(crate) fn run(args: &Decap) -> anyhow::Result<Finish> {
     let mut pipeline = Pipeline::new(plan::decap(&args.envelope), None);
     #[cfg(feature = "live")]
     {
-        pipeline.outer_filter = plan::filter(args.input.filter.as_deref())?;
-        pipeline.inner_filter = plan::filter(args.inner_filter.as_deref())?;
+        pipeline.intake.outer_filter = plan::filter(args.input.filter.as_deref())?;
+        pipeline.intake.inner_filter = plan::filter(args.inner_filter.as_deref())?;
     }
     let outputs: Vec<_> = args.summary.path().into_iter().chain([args.output.as_path()]).collect();
     let mut inputs = plan::inputs(&args.input, &outputs)?;

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::thread;
 
 use anyhow::Context;
 use vtap_capture::Inputs;
@@ -66,6 +67,16 @@ pub(crate) fn tracking(args: &args::Tracking) -> Config {
     }
 }
 
+/// How many threads a replay has.
+pub(crate) fn threads(args: &args::Replay) -> usize {
+    let all = || match args.speed {
+        args::Speed::Max => thread::available_parallelism().map_or(1, usize::from),
+        // It waits for the clock most of the time.
+        args::Speed::Times(_) => 1,
+    };
+    args.threads.map_or_else(all, usize::from).min(2)
+}
+
 /// The whole belt, filters included.
 pub(crate) fn tracking_pipeline(
     input: &args::Input,
@@ -73,11 +84,11 @@ pub(crate) fn tracking_pipeline(
     args: &args::Tracking,
 ) -> anyhow::Result<Pipeline> {
     let mut pipeline = Pipeline::new(decap(envelope), Some(Tracker::new(tracking(args))));
-    pipeline.plain = args.plain;
+    pipeline.intake.plain = args.plain;
     #[cfg(feature = "live")]
     {
-        pipeline.outer_filter = filter(input.filter.as_deref())?;
-        pipeline.inner_filter = filter(args.inner_filter.as_deref())?;
+        pipeline.intake.outer_filter = filter(input.filter.as_deref())?;
+        pipeline.intake.inner_filter = filter(args.inner_filter.as_deref())?;
     }
     #[cfg(not(feature = "live"))]
     let _ = input;

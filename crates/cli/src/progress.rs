@@ -39,6 +39,7 @@ impl Clock {
 }
 
 impl Pace for Clock {
+    #[inline]
     fn packet(&mut self, time: Timestamp) {
         let Speed::Times(times) = self.speed else { return };
         let first = *self.first.get_or_insert(time);

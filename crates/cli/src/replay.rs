@@ -14,7 +14,11 @@ pub(crate) fn run(args: &Replay) -> anyhow::Result<Finish> {
     let mut sink = plan::sink(&args.output)?;
     let mut clock = Clock::start(args.speed);
 
-    let ran = vtap_pipeline::run(&mut inputs, &mut pipeline, &mut sink, &mut clock);
+    let ran = if plan::threads(args) > 1 {
+        vtap_pipeline::run_parallel(&mut inputs, &mut pipeline, &mut sink, &mut clock)
+    } else {
+        vtap_pipeline::run(&mut inputs, &mut pipeline, &mut sink, &mut clock)
+    };
     clock.clear();
     let (report, failed) = match ran {
         Ok(report) => (report, None),

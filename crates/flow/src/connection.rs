@@ -5,12 +5,13 @@
 //! the window check, then the new state and its timeout. Each special case is a method named
 //! after what is on the wire.
 
+use std::num::NonZero;
 use std::time::Duration;
 
 use vtap_packet::{Seq, Timestamp};
 
 use crate::event::Side;
-use crate::half::{self, Fit, Half};
+use crate::half::{self, Facts, Fit, Half};
 use crate::limits;
 use crate::reason::Reason;
 use crate::reset::Reset;
@@ -18,15 +19,13 @@ use crate::segment::Segment;
 use crate::state::{Kind, State, Transition, transition};
 use crate::verdict::Note;
 
-/// State of one connection.
-#[derive(Clone, Copy, Debug)]
+/// State of one connection, in one cache line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Connection {
     pub(crate) state: State,
     /// By [`Side`].
     pub(crate) halves: [Half; 2],
     pub(crate) last: Last,
-    /// When it is forgotten unless something is accepted before.
-    pub(crate) deadline: Timestamp,
     /// Something of the server was accepted.
     pub(crate) replied: bool,
     /// The handshake is complete and was used; such a flow is not evicted.
@@ -36,7 +35,7 @@ pub(crate) struct Connection {
 }
 
 /// The last segment that was accepted or ignored, as far as later rules refer to it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Last {
     pub(crate) kind: Option<Kind>,
     pub(crate) side: Side,
@@ -47,14 +46,23 @@ pub(crate) struct Last {
     window: u16,
     /// Identical ACKs in a row.
     repeated: u8,
-    /// Options of an ignored SYN.
-    scale: Option<u8>,
+    /// Options of an ignored SYN; the shift of the window is one more than it says.
+    scale_plus_1: Option<NonZero<u8>>,
     sack_permitted: bool,
-    /// A SYN was ignored in LAST_ACK, so the answer may be a challenge ACK (RFC 5961 section 4).
-    challenge_expected: bool,
-    /// Instead of the SYN, the server acknowledged `ack`: an old connection of its own.
-    pub(crate) challenged: bool,
+    pub(crate) challenge: Challenge,
 }
+
+/// Challenge ACKs (RFC 5961 section 4), by which a host asks who claims to open anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Challenge {
+    None,
+    /// A SYN was ignored in LAST_ACK, so the answer may be one.
+    Expected,
+    /// Instead of the SYN, the server acknowledged `ack` of an old connection of its own.
+    Received,
+}
+
+const _: () = assert!(size_of::<Option<Connection>>() == 64);
 
 /// What a segment did to its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,32 +79,73 @@ pub(crate) enum Step {
 }
 
 impl Connection {
-    /// Of a SYN.
-    pub(crate) fn open(now: Timestamp, syn: &Segment) -> Self {
+    /// Of a SYN. `deadline` is, here and below, when the connection is forgotten unless something
+    /// is accepted before.
+    pub(crate) fn open(now: Timestamp, syn: &Segment, deadline: &mut Timestamp) -> Self {
         let halves = [Half::opening(syn), Half::default()];
-        Self::begin(now, syn, halves, State::SynSent)
+        Self::begin(now, syn, halves, State::SynSent, deadline)
     }
 
     /// Of a segment in mid-stream; its sender counts as the client.
-    pub(crate) fn pick_up(now: Timestamp, segment: &Segment) -> Self {
+    pub(crate) fn pick_up(now: Timestamp, segment: &Segment, deadline: &mut Timestamp) -> Self {
         let halves = [Half::picked_up(segment), Half::unseen_of_picked_up()];
-        Self::begin(now, segment, halves, State::Established)
+        Self::begin(now, segment, halves, State::Established, deadline)
     }
 
-    fn begin(now: Timestamp, segment: &Segment, halves: [Half; 2], state: State) -> Self {
+    fn begin(
+        now: Timestamp,
+        segment: &Segment,
+        halves: [Half; 2],
+        state: State,
+        deadline: &mut Timestamp,
+    ) -> Self {
         let mut connection = Self {
             state,
             halves,
             last: Last::NONE,
-            deadline: now,
             replied: false,
             assured: false,
             simultaneous_open: false,
         };
         // The first segment always fits; the check takes what it grants the other side.
         connection.check(Side::Client, segment, None);
-        connection.accept(now, Side::Client, segment.kind, None, state);
+        connection.accept(now, Side::Client, segment.kind, None, state, deadline);
         connection
+    }
+
+    /// Takes an acknowledgment or data that an established connection expects: both sides were
+    /// seen, and it lies in the windows. False, with nothing changed, for any other segment.
+    /// [`push`](Self::push) does the same for those taken here.
+    #[inline(always)]
+    pub(crate) fn follow(
+        &mut self,
+        now: Timestamp,
+        side: Side,
+        segment: &Segment,
+        deadline: &mut Timestamp,
+    ) -> bool {
+        if self.state != State::Established || !self.assured || segment.kind != Kind::Ack {
+            return false;
+        }
+        let [client, server] = &mut self.halves;
+        let (sender, receiver) = match side {
+            Side::Client => (client, server),
+            Side::Server => (server, client),
+        };
+        if !half::follow(sender, receiver, segment) {
+            return false;
+        }
+        self.last.count_repeats(side, segment);
+        self.last.kind = Some(Kind::Ack);
+        // Nearly always one of two, of which neither is the likelier: chosen by a multiplication.
+        let timeout = if self.last.repeated < limits::MAX_RETRANSMISSIONS && self.last.window > 0 {
+            let longer = limits::timeout(State::Established) - limits::UNACKNOWLEDGED;
+            limits::UNACKNOWLEDGED + longer * u32::from(!self.is_unacknowledged())
+        } else {
+            self.timeout(Kind::Ack, State::Established)
+        };
+        *deadline = now + timeout;
+        true
     }
 
     /// Takes a segment of `side`. `strict` refuses what kernels up to 6.0 refused: segments and
@@ -107,15 +156,23 @@ impl Connection {
         side: Side,
         segment: &Segment,
         strict: bool,
+        deadline: &mut Timestamp,
     ) -> Step {
-        let step = self.judge(now, side, segment, strict);
+        let step = self.judge(now, side, segment, strict, deadline);
         if side == Side::Server && matches!(step, Step::Accepted | Step::Passed(_)) {
             self.replied = true;
         }
         step
     }
 
-    fn judge(&mut self, now: Timestamp, side: Side, segment: &Segment, strict: bool) -> Step {
+    fn judge(
+        &mut self,
+        now: Timestamp,
+        side: Side,
+        segment: &Segment,
+        strict: bool,
+        deadline: &mut Timestamp,
+    ) -> Step {
         let mut old = self.state;
         let mut check_windows = true;
         let mut new = match transition(side == Side::Client, segment.kind, old) {
@@ -137,7 +194,7 @@ impl Connection {
                 };
             }
             State::TimeWait if self.is_challenge_ack(side, segment) => {
-                self.last.challenge_expected = false;
+                self.last.challenge = Challenge::None;
                 return Step::Passed(Note::ChallengeAck);
             }
             State::SynSent2 => self.simultaneous_open = true,
@@ -159,12 +216,12 @@ impl Connection {
                     _ => return Step::Passed(note),
                 },
                 Fit::Outside(reason) => {
-                    self.remember_stray_close(now, side, segment.kind);
+                    self.remember_stray_close(now, side, segment.kind, deadline);
                     return Step::Refused(reason);
                 }
             }
         }
-        self.accept(now, side, segment.kind, Some(old), new)
+        self.accept(now, side, segment.kind, Some(old), new, deadline)
     }
 
     fn check(&mut self, side: Side, segment: &Segment, old: Option<State>) -> Fit {
@@ -188,12 +245,13 @@ impl Connection {
         kind: Kind,
         old: Option<State>,
         new: State,
+        deadline: &mut Timestamp,
     ) -> Step {
         self.last.kind = Some(kind);
         self.last.side = side;
         self.state = new;
         if old != Some(new) && new == State::FinWait {
-            self.half_mut(side).closed_first = true;
+            self.half_mut(side).note(Facts::CLOSED_FIRST);
         }
 
         let mut timeout = self.timeout(kind, new);
@@ -213,7 +271,7 @@ impl Connection {
         {
             self.assured = true;
         }
-        self.deadline = now + timeout;
+        *deadline = now + timeout;
         Step::Accepted
     }
 
@@ -223,7 +281,7 @@ impl Connection {
             of_state.min(limits::RETRANSMITTING)
         } else if kind == Kind::Rst {
             limits::timeout(State::Close)
-        } else if self.halves.iter().any(|half| half.unacknowledged) {
+        } else if self.is_unacknowledged() {
             of_state.min(limits::UNACKNOWLEDGED)
         } else if self.last.window == 0 {
             of_state.min(limits::RETRANSMITTING)
@@ -232,21 +290,27 @@ impl Connection {
         }
     }
 
+    fn is_unacknowledged(&self) -> bool {
+        let [client, server] = &self.halves;
+        client.is(Facts::UNACKNOWLEDGED) | server.is(Facts::UNACKNOWLEDGED)
+    }
+
     /// Passes a segment that may belong to a connection this observer does not know yet, and
     /// remembers it: the answer will tell.
     fn ignore(&mut self, side: Side, segment: &Segment) -> Step {
         self.last.kind = Some(segment.kind);
         self.last.side = side;
         self.last.seq = segment.seq;
-        self.last.end = segment.end();
+        self.last.end = segment.end;
         self.last.window = segment.window;
         if segment.kind == Kind::Syn && side == Side::Client {
-            self.last.scale = segment.scale;
+            self.last.scale_plus_1 = segment.scale.and_then(|scale| NonZero::new(scale + 1));
             self.last.sack_permitted = segment.sack_permitted;
-            self.last.challenge_expected = self.state == State::LastAck;
+            let expected = self.state == State::LastAck;
+            self.last.challenge = if expected { Challenge::Expected } else { Challenge::None };
         }
         if segment.kind == Kind::Ack && side == Side::Server && self.state == State::SynSent {
-            self.last.challenged = true;
+            self.last.challenge = Challenge::Received;
             self.last.ack = segment.ack;
         }
         Step::Passed(Note::Ignored)
@@ -263,16 +327,16 @@ impl Connection {
     fn resynchronise(&mut self, answering: Side) {
         let last = self.last;
         *self.half_mut(last.side) =
-            Half::remembered(last.end, last.window, last.scale, last.sack_permitted);
+            Half::remembered(last.end, last.window, last.scale(), last.sack_permitted);
         self.half_mut(answering).forget();
-        self.last.challenge_expected = false;
+        self.last.challenge = Challenge::None;
     }
 
     /// A SYN of a closed connection opens it again if the close was seen to come from a FIN, or
     /// if the side that reset it now asks again. After a reset by the other side it may as well
     /// be a stray.
     fn may_be_reopened_by(&self, side: Side) -> bool {
-        self.halves.iter().any(|half| half.closed_first)
+        self.halves.iter().any(|half| half.is(Facts::CLOSED_FIRST))
             || (self.last.side == side && self.last.kind == Some(Kind::Rst))
     }
 
@@ -282,7 +346,7 @@ impl Connection {
             && segment.kind == Kind::Ack
             && self.last.side != side
             && self.last.kind == Some(Kind::Syn)
-            && self.last.challenge_expected
+            && self.last.challenge == Challenge::Expected
     }
 
     fn completes_simultaneous_open(&self, side: Side, segment: &Segment) -> bool {
@@ -291,13 +355,19 @@ impl Connection {
 
     /// FINs or resets of both sides outside the windows: the connection is probably over although
     /// its end cannot be followed, so it is not kept for days.
-    fn remember_stray_close(&mut self, now: Timestamp, side: Side, kind: Kind) {
+    fn remember_stray_close(
+        &mut self,
+        now: Timestamp,
+        side: Side,
+        kind: Kind,
+        deadline: &mut Timestamp,
+    ) {
         let closes = |kind| matches!(kind, Kind::Fin | Kind::Rst);
         if !self.assured || !closes(kind) {
             return;
         }
         if self.last.side != side && self.last.kind.is_some_and(closes) {
-            self.deadline = self.deadline.min(now + limits::UNACKNOWLEDGED);
+            *deadline = (*deadline).min(now + limits::UNACKNOWLEDGED);
         } else {
             self.last.kind = Some(kind);
             self.last.side = side;
@@ -330,22 +400,26 @@ impl Last {
         end: Seq(0),
         window: 0,
         repeated: 0,
-        scale: None,
+        scale_plus_1: None,
         sack_permitted: false,
-        challenge_expected: false,
-        challenged: false,
+        challenge: Challenge::None,
     };
 
+    fn scale(&self) -> Option<u8> {
+        self.scale_plus_1.map(|scale| scale.get() - 1)
+    }
+
+    #[inline]
     fn count_repeats(&mut self, side: Side, segment: &Segment) {
-        let (seq, ack, end, window) = (segment.seq, segment.ack, segment.end(), segment.window);
-        if self.side == side
-            && (self.seq, self.ack, self.end, self.window) == (seq, ack, end, window)
-        {
-            self.repeated = self.repeated.saturating_add(1);
-        } else {
-            self.side = side;
-            (self.seq, self.ack, self.end, self.window) = (seq, ack, end, window);
-            self.repeated = 0;
-        }
+        let (seq, ack, end, window) = (segment.seq, segment.ack, segment.end, segment.window);
+        // All are compared, as none of the answers can be foreseen.
+        let repeats = (self.side == side)
+            & (self.seq == seq)
+            & (self.ack == ack)
+            & (self.end == end)
+            & (self.window == window);
+        self.repeated = self.repeated.saturating_add(1) * u8::from(repeats);
+        self.side = side;
+        (self.seq, self.ack, self.end, self.window) = (seq, ack, end, window);
     }
 }

@@ -1,5 +1,6 @@
 //! One entry of the flow table.
 
+use prefetch_index::prefetch_index;
 use vtap_packet::{Protocol, Timestamp};
 
 use crate::config::Profile;
@@ -11,38 +12,55 @@ use crate::martian;
 use crate::reason::Reason;
 use crate::segment::Segment;
 use crate::state::{Kind, State};
-use crate::trace::{Row, Trace};
+use crate::trace::{Marks, Row, Trace};
 use crate::verdict::{Outcome, StateAfter, Verdict};
-use crate::wheel::Links;
+use crate::wheel::{self, Links};
 
-/// A flow: what identifies it, its connection if one is known, and what its events need.
+/// A flow: all that most packets of it need, in two cache lines that memory brings together.
 ///
-/// At most 240 bytes, so that with its place in the index (4 bytes and one of control, at a load
-/// of at least 7/16) it stays within 256.
+/// With [`Cold`], and a place in the [index](crate::index) of 8 bytes of which at least an eighth
+/// are taken once it has grown, an entry has 232 bytes at most.
 #[derive(Debug)]
+#[repr(C, align(128))]
 pub(crate) struct Flow {
     pub(crate) key: Key,
-    pub(crate) hash: u64,
-    pub(crate) links: Links,
-    pub(crate) connection: Option<Connection>,
-    /// Whether the table holds it; the place of a forgotten flow waits for another.
-    pub(crate) live: bool,
-    /// Whether it has, or has had, a connection.
-    pub(crate) opened: bool,
-    /// When a flow without a connection is forgotten.
-    pub(crate) idle_until: Timestamp,
+    /// When the flow is over unless another packet comes.
+    pub(crate) deadline: Timestamp,
+    /// Second in which the [wheel](crate::wheel) looks at it.
+    pub(crate) second: u32,
+    /// Packets seen from each end of the key, INVALID ones included; no more are counted than fit.
+    pub(crate) packets: [u32; 2],
+    pub(crate) marks: Marks,
     /// The end of the key that is the client, where a connection tells.
     pub(crate) client: End,
+    pub(crate) life: Life,
+    pub(crate) connection: Option<Connection>,
+}
+
+const _: () = assert!(size_of::<Flow>() == 128);
+const _: () = assert!(size_of::<Cold>() == 40);
+
+/// What an entry of the table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// A flow that never had a connection.
+    New,
+    /// A flow that has, or has had, one.
+    Opened,
+    /// No flow any more: its place waits for another.
+    Over,
+}
+
+/// What of a flow few packets need.
+#[derive(Debug)]
+pub(crate) struct Cold {
     pub(crate) trace: Trace,
+    pub(crate) links: Links,
     /// INVALID rows written.
     pub(crate) invalid_rows: u32,
     /// The last INVALID row that was not written, and in it how many there were.
     pub(crate) suppressed: Option<Box<Event>>,
-    /// Packets seen from each end of the key, INVALID ones included.
-    pub(crate) packets: [u64; 2],
 }
-
-const _: () = assert!(size_of::<Flow>() <= 240);
 
 /// Which segments are let in and out.
 #[derive(Clone, Copy, Debug)]
@@ -76,26 +94,48 @@ pub(crate) struct Opened {
 }
 
 impl Flow {
-    pub(crate) fn new(key: Key, hash: u64, from: End) -> Self {
+    pub(crate) fn new(key: Key, from: End) -> Self {
         Self {
             key,
-            hash,
-            links: Links::UNLINKED,
-            connection: None,
-            live: true,
-            opened: false,
-            idle_until: Timestamp::EPOCH,
-            client: from,
-            trace: Trace::default(),
-            invalid_rows: 0,
-            suppressed: None,
+            deadline: Timestamp::EPOCH,
+            second: 0,
             packets: [0; 2],
+            marks: Marks::default(),
+            client: from,
+            life: Life::New,
+            connection: None,
         }
+    }
+
+    /// Takes a segment of an established connection that is as expected and makes no row; false,
+    /// with nothing changed, if it is not. [`take`](Self::take) does the same for those taken here.
+    #[inline(always)]
+    pub(crate) fn follow(&mut self, now: Timestamp, from: End, segment: &Segment) -> bool {
+        let side = self.side(from);
+        let Some(connection) = &mut self.connection else { return false };
+        #[cfg(debug_assertions)]
+        let (mut general, mut general_deadline) = (*connection, self.deadline);
+        if !self.marks.await_nothing() || !connection.follow(now, side, segment, &mut self.deadline)
+        {
+            return false;
+        }
+        #[cfg(debug_assertions)]
+        {
+            let step = general.push(now, side, segment, true, &mut general_deadline);
+            assert_eq!(
+                (step, general, general_deadline),
+                (Step::Accepted, *connection, self.deadline),
+                "the shortcut and the general case differ: {segment:?}"
+            );
+        }
+        self.count(from);
+        true
     }
 
     /// Takes a segment that end `from` of the key sent.
     pub(crate) fn take(
         &mut self,
+        cold: &mut Cold,
         now: Timestamp,
         from: End,
         segment: &Segment,
@@ -103,20 +143,21 @@ impl Flow {
     ) -> Taken {
         let side = self.side(from);
         let Some(connection) = &mut self.connection else {
-            return self.open(now, from, segment, rules);
+            return self.open(cold, now, from, segment, rules);
         };
         let (before, replied) = (connection.state, connection.replied);
-        let step = connection.push(now, side, segment, rules.strict);
+        let step = connection.push(now, side, segment, rules.strict, &mut self.deadline);
         let mut after = StateAfter::In(connection.state);
+        let (trace, marks) = (&mut cold.trace, &mut self.marks);
         let (row, note) = match step {
-            Step::Reopens => return self.open(now, from, segment, rules),
+            Step::Reopens => return self.open(cold, now, from, segment, rules),
             Step::Refused(reason) => return Taken::refused(reason, after),
-            Step::Accepted => (self.trace.accepted(side, segment, Some(before), after), None),
-            Step::Passed(note) => (self.trace.passed(side, segment), Some(note)),
+            Step::Accepted => (trace.accepted(marks, side, segment, Some(before), after), None),
+            Step::Passed(note) => (trace.passed(marks, side, segment), Some(note)),
             Step::Ended => {
                 after = StateAfter::Deleted;
                 self.connection = None;
-                (self.trace.accepted(side, segment, Some(before), after), None)
+                (trace.accepted(marks, side, segment, Some(before), after), None)
             }
         };
         let new = side == Side::Client && !replied;
@@ -125,11 +166,18 @@ impl Flow {
     }
 
     /// Takes a segment of a flow without connection.
-    fn open(&mut self, now: Timestamp, from: End, segment: &Segment, rules: Rules) -> Taken {
+    fn open(
+        &mut self,
+        cold: &mut Cold,
+        now: Timestamp,
+        from: End,
+        segment: &Segment,
+        rules: Rules,
+    ) -> Taken {
         let connection = match segment.kind {
-            Kind::Syn => Connection::open(now, segment),
+            Kind::Syn => Connection::open(now, segment, &mut self.deadline),
             Kind::Ack if rules.pickup || rules.warming_up && self.packets_from(from) <= 1 => {
-                Connection::pick_up(now, segment)
+                Connection::pick_up(now, segment, &mut self.deadline)
             }
             kind => {
                 self.connection = None;
@@ -144,12 +192,13 @@ impl Flow {
         let after = if keep { StateAfter::In(connection.state) } else { StateAfter::None };
         self.connection = Some(connection).filter(|_| keep);
         self.client = from;
-        self.trace = Trace::default();
+        cold.trace = Trace::NEW;
+        self.marks = Marks::default();
         Taken {
             outcome: Outcome::new(Verdict::New, after),
-            row: self.trace.accepted(Side::Client, segment, None, after),
+            row: cold.trace.accepted(&mut self.marks, Side::Client, segment, None, after),
             opened: Some(Opened {
-                again: std::mem::replace(&mut self.opened, true),
+                again: std::mem::replace(&mut self.life, Life::Opened) == Life::Opened,
                 midstream: segment.kind == Kind::Ack,
             }),
         }
@@ -160,35 +209,51 @@ impl Flow {
     ///
     /// The proof is an acknowledgment: of a SYN-ACK that never came, or of more and more bytes
     /// that nobody was seen to send.
-    pub(crate) fn missing_side(&mut self, from: End, segment: &Segment) -> Option<Side> {
+    pub(crate) fn missing_side(
+        &mut self,
+        cold: &mut Cold,
+        from: End,
+        segment: &Segment,
+    ) -> Option<Side> {
         if self.packets_from(from.other()) > 0 {
-            self.trace.missing = None;
+            self.marks.set_missing(None);
             return None;
         }
-        if self.trace.missing.is_none() && segment.has_ack() {
+        if self.marks.missing().is_none() && segment.has_ack() {
             let proven = match &self.connection {
                 Some(connection) => connection.state == State::SynSent && segment.kind != Kind::Rst,
-                None => self.trace.acknowledges_unseen(segment.ack),
+                None => cold.trace.acknowledges_unseen(&mut self.marks, segment.ack),
             };
             if proven {
-                self.trace.missing = Some(self.side(from).peer());
+                self.marks.set_missing(Some(self.side(from).peer()));
             }
         }
-        self.trace.missing
+        self.marks.missing()
     }
 
-    /// Something of each cache line that a packet of this flow needs, so that the lines are there.
-    pub(crate) fn touch_lines(&self) -> u64 {
-        let [lower, higher] = self.packets;
-        let connection = self.connection.as_ref().map_or(0, |connection| {
-            connection.deadline.nanos() ^ u64::from(connection.halves[1].end.0)
-        });
-        lower ^ higher ^ connection ^ u64::from(self.invalid_rows) ^ self.trace.touch_lines()
+    /// Whether the wheel would look at it after its deadline.
+    #[inline]
+    pub(crate) fn is_hung_late(&self) -> bool {
+        wheel::seconds(self.deadline) < self.second
     }
 
-    /// When the flow is over unless another packet comes.
-    pub(crate) fn deadline(&self) -> Timestamp {
-        self.connection.as_ref().map_or(self.idle_until, |connection| connection.deadline)
+    /// Whether the table holds it.
+    #[inline]
+    pub(crate) const fn is_live(&self) -> bool {
+        !matches!(self.life, Life::Over)
+    }
+
+    /// Whether it is the flow of this key.
+    #[inline(always)]
+    pub(crate) fn is(&self, key: &Key) -> bool {
+        self.key == *key && self.is_live()
+    }
+
+    /// Asks for both of its cache lines.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self) {
+        prefetch_index(std::slice::from_ref(&self.key), 0);
+        prefetch_index(std::slice::from_ref(&self.connection), 0);
     }
 
     pub(crate) fn state(&self) -> StateAfter {
@@ -201,19 +266,19 @@ impl Flow {
 
     /// The side that sent a packet, where the flow has shown which is which.
     pub(crate) fn known_side(&self, from: End) -> Option<Side> {
-        let known = self.opened || self.trace.missing.is_some() || self.client != from;
+        let known =
+            self.life == Life::Opened || self.marks.missing().is_some() || self.client != from;
         known.then(|| self.side(from))
     }
 
     pub(crate) fn count(&mut self, from: End) {
+        // No branch: which end it is, is as good as random.
         let [lower, higher] = &mut self.packets;
-        match from {
-            End::Lower => *lower += 1,
-            End::Higher => *higher += 1,
-        }
+        *lower = lower.saturating_add(u32::from(from == End::Lower));
+        *higher = higher.saturating_add(u32::from(from == End::Higher));
     }
 
-    fn packets_from(&self, end: End) -> u64 {
+    fn packets_from(&self, end: End) -> u32 {
         let [lower, higher] = self.packets;
         match end {
             End::Lower => lower,
@@ -238,7 +303,7 @@ impl Flow {
 
     /// Renews the time of a flow that has no connection to say.
     pub(crate) fn touch(&mut self, now: Timestamp) {
-        self.idle_until = now
+        self.deadline = now
             + match self.key.protocol() {
                 Protocol::TCP => limits::STATELESS,
                 Protocol::UDP if self.is_two_way() => limits::UDP_REPLIED,
@@ -247,6 +312,11 @@ impl Flow {
                 _ => limits::GENERIC,
             };
     }
+}
+
+impl Cold {
+    pub(crate) const NEW: Self =
+        Self { trace: Trace::NEW, links: Links::UNLINKED, invalid_rows: 0, suppressed: None };
 }
 
 impl Taken {

@@ -14,7 +14,7 @@ use crate::state::{Kind, State};
 use crate::verdict::Note;
 
 /// What one side has sent and been granted.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Half {
     /// Just behind the highest byte this side has sent.
     pub(crate) end: Seq,
@@ -22,20 +22,47 @@ pub(crate) struct Half {
     pub(crate) max_end: Seq,
     /// Largest window this side has advertised, scaled; 0 as long as nothing of it was seen.
     pub(crate) max_window: u32,
-    /// Highest number this side has acknowledged, if it `has_acked` any.
+    /// Highest number this side has acknowledged, if it has [`ACKED`](Facts::ACKED) any.
     max_ack: Seq,
-    has_acked: bool,
     /// Shift of the windows it advertises.
     pub(crate) scale: u8,
-    pub(crate) offered_scale: bool,
-    pub(crate) sack_permitted: bool,
+    facts: Facts,
+}
+
+/// What is known of a side, a bit each: two sides fit into a cache line with what else a packet
+/// needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Facts(u8);
+
+impl Facts {
+    /// It has acknowledged something.
+    const ACKED: Self = Self(1);
+    /// Its SYN had a window scale option.
+    const OFFERED_SCALE: Self = Self(1 << 1);
+    const SACK_PERMITTED: Self = Self(1 << 2);
     /// Its FIN was the first of the connection.
-    pub(crate) closed_first: bool,
+    pub(crate) const CLOSED_FIRST: Self = Self(1 << 3);
     /// Its scale is unknown (picked up in mid-stream, or the capture cut the options off), so the
     /// check only watches.
-    pub(crate) liberal: bool,
+    const LIBERAL: Self = Self(1 << 4);
     /// It has sent data that the peer has not acknowledged up to the end.
-    pub(crate) unacknowledged: bool,
+    pub(crate) const UNACKNOWLEDGED: Self = Self(1 << 5);
+
+    const fn when(self, holds: bool) -> Self {
+        if holds { self } else { Self(0) }
+    }
+
+    const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    const fn only(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
 }
 
 /// How a segment lies in the windows.
@@ -53,7 +80,7 @@ pub(crate) enum Fit {
 impl Half {
     /// The sender of an opening SYN.
     pub(crate) fn opening(syn: &Segment) -> Self {
-        Self::remembered(syn.end(), syn.window, syn.scale, syn.sack_permitted)
+        Self::remembered(syn.end, syn.window, syn.scale, syn.sack_permitted)
     }
 
     /// The sender of a SYN of which only these facts were kept.
@@ -68,8 +95,9 @@ impl Half {
             max_end: end,
             max_window: u32::from(window).max(1),
             scale: scale.unwrap_or(0),
-            offered_scale: scale.is_some(),
-            sack_permitted,
+            facts: Facts::OFFERED_SCALE
+                .when(scale.is_some())
+                .and(Facts::SACK_PERMITTED.when(sack_permitted)),
             ..Self::default()
         }
     }
@@ -78,8 +106,8 @@ impl Half {
     pub(crate) fn picked_up(segment: &Segment) -> Self {
         let max_window = u32::from(segment.window).max(1);
         Self {
-            end: segment.end(),
-            max_end: segment.end() + max_window,
+            end: segment.end,
+            max_end: segment.end + max_window,
             max_window,
             ..Self::unseen_of_picked_up()
         }
@@ -87,20 +115,31 @@ impl Half {
 
     /// Its peer, of which nothing was seen yet.
     pub(crate) fn unseen_of_picked_up() -> Self {
-        Self { sack_permitted: true, liberal: true, ..Self::default() }
+        Self { facts: Facts::SACK_PERMITTED.and(Facts::LIBERAL), ..Self::default() }
     }
 
     /// Forgets all but that its scale is unknown.
     pub(crate) fn forget(&mut self) {
-        *self = Self { liberal: self.liberal, ..Self::default() };
+        *self = Self { facts: self.facts.only(Facts::LIBERAL), ..Self::default() };
     }
 
     /// Highest number this side has acknowledged.
     pub(crate) fn max_ack(&self) -> Option<Seq> {
-        self.has_acked.then_some(self.max_ack)
+        self.is(Facts::ACKED).then_some(self.max_ack)
     }
 
-    fn is_unseen(&self) -> bool {
+    /// Whether a fact holds.
+    #[inline]
+    pub(crate) const fn is(&self, fact: Facts) -> bool {
+        self.facts.0 & fact.0 != 0
+    }
+
+    #[inline]
+    pub(crate) const fn note(&mut self, fact: Facts) {
+        self.facts.0 |= fact.0;
+    }
+
+    pub(crate) const fn is_unseen(&self) -> bool {
         self.max_window == 0
     }
 
@@ -108,13 +147,14 @@ impl Half {
     /// the kernel has it. Scaling is in force only if both sides offered it (RFC
     /// 7323 section 1.3), which the second SYN decides.
     fn restart(&mut self, peer: &mut Self, segment: &Segment, from_client: bool) {
-        self.end = segment.end();
-        self.max_end = segment.end();
+        self.end = segment.end;
+        self.max_end = segment.end;
         self.max_window = u32::from(segment.window).max(1);
         if segment.has_options {
-            *self = Self { liberal: self.liberal, ..Self::opening(segment) };
+            let opening = Self::opening(segment);
+            *self = Self { facts: opening.facts.and(self.facts.only(Facts::LIBERAL)), ..opening };
         }
-        let in_force = self.offered_scale && peer.offered_scale;
+        let in_force = self.is(Facts::OFFERED_SCALE) && peer.is(Facts::OFFERED_SCALE);
         if !from_client && !in_force {
             self.scale = 0;
             peer.scale = 0;
@@ -123,7 +163,7 @@ impl Half {
 
     /// Takes the numbers of a half that was not seen opening from the first segment it sends.
     fn adopt(&mut self, peer: &mut Self, segment: &Segment, sack: Seq) {
-        self.end = segment.end();
+        self.end = segment.end;
         self.max_window = (u32::from(segment.window) << self.scale).max(1);
         self.max_end = self.end + self.max_window;
         if peer.is_unseen() {
@@ -146,9 +186,9 @@ pub(crate) fn check(
     state: Option<State>,
     from_client: bool,
 ) -> Fit {
-    let (mut seq, mut end) = (segment.seq, segment.end());
+    let (mut seq, mut end) = (segment.seq, segment.end);
     let mut ack = segment.ack;
-    let mut sack = if receiver.sack_permitted { segment.sack } else { segment.ack };
+    let mut sack = if receiver.is(Facts::SACK_PERMITTED) { segment.sack } else { segment.ack };
 
     if sender.is_unseen() {
         if segment.is_syn() {
@@ -184,23 +224,38 @@ pub(crate) fn check(
 
     if segment.is_syn() && segment.options_cut {
         // Whether windows are scaled can no longer be known.
-        sender.liberal = true;
-        receiver.liberal = true;
+        sender.note(Facts::LIBERAL);
+        receiver.note(Facts::LIBERAL);
     }
     let fit = place(sender, receiver, seq, end, sack);
     if fit != Fit::Inside {
         if fit == Fit::Tolerated(Note::Overshoot) {
             // So that the acknowledgment of these bytes is not "above what was sent".
             sender.end = end;
-            sender.unacknowledged = true;
+            sender.note(Facts::UNACKNOWLEDGED);
         }
-        return if sender.liberal { Fit::Watched } else { fit };
+        return if sender.is(Facts::LIBERAL) { Fit::Watched } else { fit };
     }
     slide(sender, receiver, segment, end, ack, sack);
     Fit::Inside
 }
 
+/// [`check`] for an acknowledgment or data between two sides that were both seen: whether it lies
+/// inside. Where it does not, nothing is changed.
+#[inline(always)]
+pub(crate) fn follow(sender: &mut Half, receiver: &mut Half, segment: &Segment) -> bool {
+    let sack = if receiver.is(Facts::SACK_PERMITTED) { segment.sack } else { segment.ack };
+    let inside = !sender.is_unseen()
+        && !receiver.is_unseen()
+        && place(sender, receiver, segment.seq, segment.end, sack) == Fit::Inside;
+    if inside {
+        slide(sender, receiver, segment, segment.end, segment.ack, sack);
+    }
+    inside
+}
+
 /// Where a segment lies; changes nothing.
+#[inline(always)]
 fn place(sender: &Half, receiver: &Half, seq: Seq, end: Seq, sack: Seq) -> Fit {
     let ack_floor = receiver.end - limits::MAX_ACK_WINDOW.max(sender.max_window) - 1;
     let reaches_window = end.after(sender.end - receiver.max_window - 1);
@@ -228,31 +283,27 @@ fn place(sender: &Half, receiver: &Half, seq: Seq, end: Seq, sack: Seq) -> Fit {
     Fit::Inside
 }
 
-/// Moves both windows over a segment that fits.
+/// Moves both windows over a segment that fits. Few of these questions have a usual answer, so
+/// there are more sums here than branches.
+#[inline(always)]
 fn slide(sender: &mut Half, receiver: &mut Half, segment: &Segment, end: Seq, ack: Seq, sack: Seq) {
     // The window of a SYN is never scaled (RFC 7323 section 2.2).
     let shift = if segment.is_syn() { 0 } else { sender.scale };
     let window = u32::from(segment.window) << shift;
 
     sender.max_window = sender.max_window.max(window.wrapping_add(sack - ack));
-    if end.after(sender.end) {
-        sender.end = end;
-        sender.unacknowledged = true;
-    }
+    sender.facts = sender.facts.and(Facts::UNACKNOWLEDGED.when(end.after(sender.end)));
+    sender.end = sender.end.max(end);
     if segment.has_ack() {
         sender.max_ack = sender.max_ack().map_or(ack, |max| max.max(ack));
-        sender.has_acked = true;
+        sender.note(Facts::ACKED);
     }
 
     if !receiver.is_unseen() && end.after(sender.max_end) {
         receiver.max_window = receiver.max_window.wrapping_add(end - sender.max_end);
     }
-    let granted = sack + window;
-    if granted.after(receiver.max_end - 1) {
-        // A closed window still lets a probe of one byte through (RFC 9293 section 3.8.6.1).
-        receiver.max_end = if window == 0 { granted + 1 } else { granted };
-    }
-    if ack == receiver.end {
-        receiver.unacknowledged = false;
-    }
+    // A closed window still lets a probe of one byte through (RFC 9293 section 3.8.6.1).
+    let granted = sack + window + u32::from(window == 0);
+    receiver.max_end = receiver.max_end.max(granted);
+    receiver.facts = receiver.facts.without(Facts::UNACKNOWLEDGED.when(ack == receiver.end));
 }

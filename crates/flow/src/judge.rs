@@ -1,25 +1,136 @@
-//! The verdict on one packet, and the row it makes.
+//! The verdict on each packet of a batch, and the row it makes.
 
+use foldhash::quality::RandomState;
 use vtap_packet::{Protocol, Timestamp};
 
-use crate::config::Profile;
-use crate::event::{Event, EventFlag, Side};
-use crate::flow::{Opened, Rules, Taken};
-use crate::read::{Content, Observed};
+use crate::config::Config;
+use crate::read::{Batch, Content, Observed, Occasion, Pending};
 use crate::reason::Reason;
-use crate::segment::Segment;
+use crate::rows::FlowlessRows;
 use crate::sink::Sink;
 use crate::skip::Skip;
-use crate::state::Kind;
-use crate::table::Full;
-use crate::trace::Row;
-use crate::tracker::{Occasion, Pending, Tracker};
+use crate::stats::Stats;
+use crate::table::Table;
 use crate::verdict::{Outcome, StateAfter, Verdict};
 
-impl Tracker {
-    pub(crate) fn judge<S: Sink>(
+mod entries;
+mod segments;
+
+/// How many packets before its own a flow is asked for, and again as many before that, its place
+/// in the index.
+const AHEAD: usize = 16;
+
+/// The second half of a [`Tracker`](crate::Tracker): the flow table, and the verdicts. It knows
+/// nothing of bytes.
+#[derive(Debug)]
+pub struct Judge {
+    config: Config,
+    table: Table,
+    flowless: FlowlessRows,
+    stats: Stats,
+    /// End of the warm-up; `None` before the first packet.
+    warm_until: Option<Timestamp>,
+}
+
+impl Judge {
+    pub(crate) fn new(config: Config) -> Self {
+        Self {
+            config,
+            table: Table::new(config.max_flows),
+            flowless: FlowlessRows::default(),
+            stats: Stats::default(),
+            warm_until: None,
+        }
+    }
+
+    pub(crate) fn hasher(&self) -> RandomState {
+        self.table.hasher()
+    }
+
+    /// The counters so far.
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    pub(crate) fn flows(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Judges the packets of a batch, and empties it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the sink; the rest of the batch is lost then.
+    pub fn take<S: Sink>(&mut self, batch: &mut Batch, sink: &mut S) -> Result<(), S::Error> {
+        let judged = self.take_each(&batch.0, sink);
+        batch.0.clear();
+        judged
+    }
+
+    /// While one packet is judged, memory brings the index entries and the flows of those behind
+    /// it.
+    fn take_each<S: Sink>(&mut self, batch: &[Pending], sink: &mut S) -> Result<(), S::Error> {
+        let mut located = [u32::MAX; AHEAD];
+        for pending in batch.iter().take(2 * AHEAD) {
+            self.table.prefetch_index(pending.hash);
+        }
+        for (at, pending) in located.iter_mut().zip(batch) {
+            *at = self.table.locate(pending.hash);
+        }
+        for (number, pending) in batch.iter().enumerate() {
+            let Some(place) = located.get_mut(number % AHEAD) else { continue };
+            let at = *place;
+            if let Some(next) = batch.get(number + AHEAD) {
+                *place = self.table.locate(next.hash);
+            }
+            if let Some(later) = batch.get(number + 2 * AHEAD) {
+                self.table.prefetch_index(later.hash);
+            }
+            self.judge(pending, at, sink)?;
+        }
+        Ok(())
+    }
+
+    /// Judges the one packet of a batch, and empties it.
+    pub(crate) fn take_one<S: Sink>(
+        &mut self,
+        batch: &mut Batch,
+        sink: &mut S,
+    ) -> Result<Outcome, S::Error> {
+        match batch.0.pop() {
+            Some(pending) => self.judge(&pending, self.table.locate(pending.hash), sink),
+            None => Ok(Outcome::new(Verdict::New, StateAfter::None)),
+        }
+    }
+
+    /// Ends every flow: the input has ended.
+    pub(crate) fn finish<S: Sink>(&mut self, sink: &mut S) -> Result<(), S::Error> {
+        // By packet, as they would have come; the order of places in the table means nothing.
+        let mut rows: Vec<_> = self.table.drain().filter_map(|cold| cold.suppressed).collect();
+        rows.extend(self.flowless.finish().map(Box::new));
+        rows.sort_by_key(|row| (row.packet, row.reason));
+        for row in rows {
+            self.write(&row, sink)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what is over by `now`.
+    #[inline]
+    fn advance<S: Sink>(&mut self, now: Timestamp, sink: &mut S) -> Result<(), S::Error> {
+        if self.table.rests(now) { Ok(()) } else { self.turn(now, sink) }
+    }
+
+    fn skip(&mut self, skip: Skip) -> Outcome {
+        self.stats.count_skip(skip);
+        Outcome::skipped(skip)
+    }
+
+    #[inline]
+    fn judge<S: Sink>(
         &mut self,
         pending: &Pending,
+        located: u32,
         sink: &mut S,
     ) -> Result<Outcome, S::Error> {
         let Pending { occasion, hash, ref observed } = *pending;
@@ -34,7 +145,10 @@ impl Tracker {
         match &observed.content {
             Content::Segment(segment) => {
                 self.stats.tcp_segments += 1;
-                self.segment(occasion, observed, hash, Ok(segment), sink)
+                match self.follow(occasion.time, observed, located, segment) {
+                    Some(outcome) => Ok(outcome),
+                    None => self.segment(occasion, observed, hash, Ok(segment), sink),
+                }
             }
             Content::Defective(defect) => {
                 self.stats.tcp_segments += 1;
@@ -59,121 +173,6 @@ impl Tracker {
         }
     }
 
-    fn segment<S: Sink>(
-        &mut self,
-        occasion: Occasion,
-        observed: &Observed,
-        hash: u64,
-        segment: Result<&Segment, Reason>,
-        sink: &mut S,
-    ) -> Result<Outcome, S::Error> {
-        let rules = self.rules(occasion.time);
-        let limit = self.config.invalid_limit;
-        let at = self.entry(occasion.time, observed, hash, sink)?;
-        let Some((at, flow)) = at.and_then(|at| Some((at, self.table.flow(at)?))) else {
-            return self.without_room(occasion, observed, segment, rules, sink);
-        };
-        flow.count(observed.from);
-        let mut taken = match segment {
-            Ok(segment) => flow.take(occasion.time, observed.from, segment, rules),
-            Err(defect) => Taken::refused(defect, flow.state()),
-        };
-        if flow.connection.is_none() {
-            flow.touch(occasion.time);
-        }
-        let row = match (taken.outcome.verdict, segment) {
-            (Verdict::Invalid(reason), segment) => {
-                let known = flow.trace.missing;
-                let missing = match segment {
-                    Ok(segment) if rules.strict => flow.missing_side(observed.from, segment),
-                    _ => None,
-                };
-                let reason = missing.map_or(reason, |_| Reason::Asymmetric);
-                taken.outcome.verdict = Verdict::Invalid(reason);
-                let side = flow.known_side(observed.from);
-                let row = Event {
-                    reason: Some(reason),
-                    missing,
-                    ..occasion.event(observed, EventFlag::Invalid, taken.outcome.state, side)
-                };
-                match missing {
-                    // Said once for each flow, not for each packet.
-                    Some(_) if known == missing => None,
-                    Some(_) => Some(row),
-                    None => flow.limit(row, limit),
-                }
-            }
-            _ => taken.row.map(|Row { flag, retransmission }| Event {
-                retransmission,
-                ..occasion.event(
-                    observed,
-                    flag,
-                    taken.outcome.state,
-                    Some(flow.side(observed.from)),
-                )
-            }),
-        };
-        self.count(&taken);
-        self.table.rescheduled(at, occasion.time);
-        if let Some(row) = row {
-            self.write(&row, sink)?;
-        }
-        Ok(taken.outcome)
-    }
-
-    fn count(&mut self, taken: &Taken) {
-        if let Verdict::Invalid(reason) = taken.outcome.verdict {
-            self.stats.count_invalid(reason);
-        }
-        if let Some(Opened { again, midstream }) = taken.opened {
-            self.stats.flows += u64::from(again);
-            self.stats.midstream += u64::from(midstream);
-        }
-    }
-
-    /// A segment whose flow is not in the table, and cannot be.
-    fn without_room<S: Sink>(
-        &mut self,
-        occasion: Occasion,
-        observed: &Observed,
-        segment: Result<&Segment, Reason>,
-        rules: Rules,
-        sink: &mut S,
-    ) -> Result<Outcome, S::Error> {
-        let reason = match segment {
-            Err(defect) => defect,
-            Ok(Segment { kind: Kind::Syn, .. }) => Reason::TableFull,
-            Ok(Segment { kind: Kind::Ack, .. }) if rules.pickup || rules.warming_up => {
-                Reason::TableFull
-            }
-            Ok(_) => Reason::NoState,
-        };
-        if reason == Reason::TableFull && self.config.profile == Profile::Linux {
-            // conntrack drops such a packet; it is not INVALID.
-            self.stats.tcp_segments -= 1;
-            return Ok(self.skip(Skip::TableFull));
-        }
-        self.stats.count_invalid(reason);
-        let row = Event {
-            reason: Some(reason),
-            ..occasion.event(observed, EventFlag::Invalid, StateAfter::None, None)
-        };
-        for row in self.flowless.limit(row, self.config.invalid_limit).into_iter().flatten() {
-            self.write(&row, sink)?;
-        }
-        Ok(Outcome::new(Verdict::Invalid(reason), StateAfter::None))
-    }
-
-    fn rules(&self, now: Timestamp) -> Rules {
-        let warming_up = self.warm_until.is_some_and(|until| now < until);
-        Rules {
-            pickup: self.config.pickup,
-            warming_up,
-            strict: self.config.profile == Profile::Azure,
-            drop_martians: self.config.profile == Profile::Linux,
-        }
-    }
-
     fn icmp_error(
         &mut self,
         now: Timestamp,
@@ -184,7 +183,7 @@ impl Tracker {
         let known = self.table.find(&observed.key, hash).and_then(|at| self.table.flow(at));
         let known = known.filter(|flow| {
             let tracked = flow.connection.is_some() || flow.key.protocol() != Protocol::TCP;
-            tracked && flow.deadline() > now
+            tracked && flow.deadline > now
         });
         let state = known.as_ref().map_or(StateAfter::None, |flow| flow.state());
         if known.is_some() && !misdirected {
@@ -212,79 +211,5 @@ impl Tracker {
         self.table.rescheduled(at, occasion.time);
         let verdict = if new { Verdict::New } else { Verdict::Established };
         Ok(Outcome::new(verdict, StateAfter::None))
-    }
-
-    /// The flow of a packet, made if it is new; `None` if there is no room for it.
-    fn entry<S: Sink>(
-        &mut self,
-        now: Timestamp,
-        observed: &Observed,
-        hash: u64,
-        sink: &mut S,
-    ) -> Result<Option<u32>, S::Error> {
-        if let Some(at) = self.table.find(&observed.key, hash) {
-            if self.table.flow(at).is_some_and(|flow| flow.deadline() > now) {
-                return Ok(Some(at));
-            }
-            // Over, and the wheel has not come round to it yet.
-            self.forget(at, sink)?;
-        }
-        let at = match self.table.insert(observed.key, hash, observed.from, now) {
-            Ok(at) => at,
-            Err(Full) => {
-                let profile = self.config.profile;
-                let Some(victim) = self.table.candidate(|flow| flow.may_go(profile)) else {
-                    return Ok(None);
-                };
-                self.stats.evicted += 1;
-                self.forget(victim, sink)?;
-                match self.table.insert(observed.key, hash, observed.from, now) {
-                    Ok(at) => at,
-                    Err(Full) => return Ok(None),
-                }
-            }
-        };
-        self.stats.flows += 1;
-        Ok(Some(at))
-    }
-
-    fn forget<S: Sink>(&mut self, at: u32, sink: &mut S) -> Result<(), S::Error> {
-        let row = self.table.flow(at).and_then(|flow| flow.suppressed.take());
-        self.table.remove(at);
-        row.map_or(Ok(()), |row| self.write(&row, sink))
-    }
-
-    pub(crate) fn write<S: Sink>(&mut self, row: &Event, sink: &mut S) -> Result<(), S::Error> {
-        if row.retransmission {
-            self.stats.retransmissions += 1;
-        } else {
-            self.stats.count_event(row.flag);
-        }
-        sink.event(row)
-    }
-}
-
-impl Occasion {
-    fn event(
-        self,
-        observed: &Observed,
-        flag: EventFlag,
-        state: StateAfter,
-        side: Option<Side>,
-    ) -> Event {
-        Event {
-            time: self.time,
-            packet: self.number,
-            flag,
-            src: observed.key.socket(observed.from),
-            dst: observed.key.socket(observed.from.other()),
-            tunnel: self.tunnel,
-            state: state.state(),
-            side,
-            reason: None,
-            missing: None,
-            retransmission: false,
-            suppressed: 0,
-        }
     }
 }

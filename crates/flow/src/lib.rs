@@ -12,10 +12,10 @@
 //! | [`config`], [`limits`] | profiles and switches; every timeout with its source |
 //! | [`state`] | states, kinds of segments, the transition table |
 //! | `segment`, `half`, `connection`, `reset` | what is read of a segment; one direction and the window check; the special cases around the table |
-//! | `key`, `read`, `icmp`, `martian` | identity of a flow; from a packet to what the tracker needs of it |
+//! | `key`, `read`, `usual`, `icmp`, `martian` | identity of a flow; from a packet to what the tracker needs of it |
 //! | `flow`, `trace`, `rows` | one entry of the table; which event a segment makes; how many INVALID ones are written |
-//! | `table`, `wheel` | bounded storage, expiry on packet time |
-//! | [`tracker`], `judge` | the calling order and the batches; the verdict on one packet and its row |
+//! | `table`, `index`, `wheel` | bounded storage, look-up, expiry on packet time |
+//! | [`tracker`], `judge` | the calling order and the batches; the verdict on each packet and its row |
 //! | [`skip`], [`stats`] | refusals by name, counters and their law |
 //!
 //! Time is the packet's. Nothing here reads a clock or does I/O, and a packet of a known flow
@@ -34,6 +34,7 @@ pub mod event;
 mod flow;
 mod half;
 mod icmp;
+mod index;
 mod judge;
 mod key;
 pub mod limits;
@@ -50,11 +51,14 @@ pub mod stats;
 mod table;
 mod trace;
 pub mod tracker;
+mod usual;
 pub mod verdict;
 mod wheel;
 
 pub use config::{Checksum, Config, Profile};
 pub use event::{Event, EventFlag, Side};
+pub use judge::Judge;
+pub use read::{Batch, Reader};
 pub use reason::Reason;
 pub use sink::{Discard, Sink};
 pub use skip::Skip;

@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
-use vtap_packet::reassembly::{Pushed, Reassembler};
+use foldhash::quality::RandomState;
+use vtap_packet::reassembly::{Limits, Pushed, Reassembler};
 use vtap_packet::tcp::Tcp;
-use vtap_packet::{EtherType, Ip, Packet, Protocol, Vni, checksum, link};
+use vtap_packet::{EtherType, Ip, Packet, Protocol, Timestamp, Tunnel, Vni, checksum, link};
 
 use crate::config::{Checksum, Config};
 use crate::icmp;
@@ -13,9 +14,10 @@ use crate::reason::Reason;
 use crate::segment::Segment;
 use crate::skip::Skip;
 use crate::state::Kind;
+use crate::usual;
 
 /// One packet of a flow.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Observed {
     pub(crate) key: Key,
     /// Which end of the key sent it.
@@ -25,7 +27,7 @@ pub(crate) struct Observed {
     pub(crate) truncated: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     Segment(Segment),
     /// A TCP segment that is refused whatever its flow is.
@@ -42,26 +44,128 @@ pub(crate) enum Content {
     Other,
 }
 
-/// Reads a frame.
-pub(crate) fn read(
+/// A packet that was read and is to be judged.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) occasion: Occasion,
+    /// Of the key.
+    pub(crate) hash: u64,
+    pub(crate) observed: Result<Observed, Skip>,
+}
+
+/// The packet an event is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Occasion {
+    pub(crate) time: Timestamp,
+    pub(crate) number: u64,
+    pub(crate) tunnel: Option<Tunnel>,
+}
+
+impl Occasion {
+    #[inline(always)]
+    const fn of(packet: &Packet<'_>) -> Self {
+        Self { time: packet.time, number: packet.number, tunnel: packet.tunnel }
+    }
+}
+
+/// Packets that were read, in their order: all that a [`Judge`](crate::Judge) needs of them, and
+/// nothing borrowed.
+#[derive(Debug, Default)]
+pub struct Batch(pub(crate) Vec<Pending>);
+
+impl Batch {
+    /// Empty, with room for so many packets.
+    pub fn with_capacity(packets: usize) -> Self {
+        Self(Vec::with_capacity(packets))
+    }
+
+    /// How many packets there are.
+    #[inline]
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Forgets them.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The first half of a [`Tracker`](crate::Tracker): reads headers, sums checksums, puts fragments
+/// together. It knows nothing of flows but their keys.
+#[derive(Debug)]
+pub struct Reader {
+    config: Config,
+    fragments: Reassembler,
+    hasher: RandomState,
+}
+
+impl Reader {
+    pub(crate) fn new(config: Config, hasher: RandomState) -> Self {
+        Self { config, fragments: Reassembler::new(Limits::default()), hasher }
+    }
+
+    /// Reads a packet and adds it to the batch.
+    #[inline(always)]
+    pub fn read(&mut self, packet: Packet<'_>, batch: &mut Batch) {
+        let vni = self.vni(&packet);
+        if let Some(observed) = usual::read(&packet, vni, self.config.checksum) {
+            debug_assert_eq!(
+                read(&packet, vni, &self.config, &mut self.fragments),
+                Ok(observed),
+                "the shortcut and the general reading differ: {packet:?}"
+            );
+            batch.0.push(Pending {
+                occasion: Occasion::of(&packet),
+                hash: observed.key.hash(&self.hasher),
+                observed: Ok(observed),
+            });
+        } else {
+            self.read_any(packet, batch);
+        }
+    }
+
+    #[inline(never)]
+    fn read_any(&mut self, packet: Packet<'_>, batch: &mut Batch) {
+        let observed = read(&packet, self.vni(&packet), &self.config, &mut self.fragments);
+        let hash = observed.as_ref().map_or(0, |observed| observed.key.hash(&self.hasher));
+        batch.0.push(Pending { occasion: Occasion::of(&packet), hash, observed });
+    }
+
+    /// The name space of a packet's addresses.
+    #[inline]
+    fn vni(&self, packet: &Packet<'_>) -> Vni {
+        match packet.tunnel {
+            Some(tunnel) if !self.config.fold_vni => tunnel.vni,
+            _ => Vni::default(),
+        }
+    }
+
+    pub(crate) fn finish(&mut self) {
+        self.fragments.finish();
+    }
+}
+
+/// Reads any frame.
+#[inline(never)]
+fn read(
     packet: &Packet<'_>,
+    vni: Vni,
     config: &Config,
     reassembler: &mut Reassembler,
 ) -> Result<Observed, Skip> {
-    let mut ip = match Ip::of_usual_frame(packet) {
-        Some(ip) => ip,
-        None => network(packet)?,
-    };
+    let mut ip = network(packet)?;
     if ip.overruns_frame {
         return Err(Skip::IpLength);
     }
     if config.checksum != Checksum::Off && !ip.header_checksum_is_right() {
         return Err(Skip::IpChecksum);
     }
-    let vni = match packet.tunnel {
-        Some(tunnel) if !config.fold_vni => tunnel.vni,
-        _ => Vni::default(),
-    };
     if ip.fragment.is_some() {
         // Judged once, when complete, as the kernel does.
         if !Reassembler::accepts(&ip) {
@@ -124,7 +228,7 @@ fn segment(ip: &Ip<'_>, vni: Vni, config: &Config) -> Result<Observed, Skip> {
     let content = match (sum, Kind::of(tcp.flags)) {
         (Sum::Wrong, _) => Content::Defective(Reason::BadChecksum),
         (_, None) => Content::Defective(Reason::BadFlags),
-        (_, Some(kind)) => Content::Segment(Segment::new(kind, &tcp, payload)),
+        (_, Some(kind)) => Content::Segment(Segment::new(kind, tcp, payload)),
     };
     Ok(observed(content, sum == Sum::Offloaded))
 }

@@ -2,7 +2,7 @@
 
 use vtap_packet::Seq;
 
-use crate::connection::Connection;
+use crate::connection::{Challenge, Connection};
 use crate::event::Side;
 use crate::segment::Segment;
 use crate::state::{Kind, State};
@@ -56,7 +56,7 @@ impl Connection {
     fn resets_challenged_syn(&self, side: Side, segment: &Segment) -> bool {
         self.state == State::SynSent
             && side == Side::Client
-            && self.last.challenged
+            && self.last.challenge == Challenge::Received
             && segment.seq == self.last.ack
     }
 

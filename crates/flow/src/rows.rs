@@ -5,10 +5,10 @@
 //! limit for each minute.
 
 use crate::event::Event;
-use crate::flow::Flow;
+use crate::flow::Cold;
 use crate::limits;
 
-impl Flow {
+impl Cold {
     /// Takes an INVALID row and gives it back if it is to be written now.
     pub(crate) fn limit(&mut self, row: Event, limit: u32) -> Option<Event> {
         if self.invalid_rows < limit {

@@ -8,7 +8,7 @@ use crate::limits;
 use crate::state::Kind;
 
 /// A segment whose header is whole and whose flags TCP could send.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
     pub(crate) kind: Kind,
     pub(crate) flags: Flags,
@@ -16,8 +16,8 @@ pub(crate) struct Segment {
     pub(crate) ack: Seq,
     /// As it stands in the header, not scaled.
     pub(crate) window: u16,
-    /// Payload on the wire, in bytes.
-    pub(crate) len: u32,
+    /// The number just behind the segment; SYN and FIN take one each.
+    pub(crate) end: Seq,
     /// The highest right edge of the SACK blocks, where that lies above `ack`; else `ack`.
     pub(crate) sack: Seq,
     /// Window scale option, limited to 14.
@@ -30,49 +30,26 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    pub(crate) fn new(kind: Kind, tcp: &Tcp<'_>, len: u32) -> Self {
-        let mut segment = Self {
+    /// `len` is the payload on the wire, in bytes.
+    #[inline(always)]
+    pub(crate) fn new(kind: Kind, tcp: Tcp<'_>, len: u32) -> Self {
+        let options = Options::of(&tcp);
+        Self {
             kind,
             flags: tcp.flags,
             seq: tcp.seq,
             ack: tcp.ack,
             window: tcp.window,
-            len,
-            sack: tcp.ack,
-            scale: None,
-            sack_permitted: false,
+            end: tcp.seq
+                + len
+                + u32::from(tcp.flags.any(Flags::SYN))
+                + u32::from(tcp.flags.any(Flags::FIN)),
+            sack: options.sack,
+            scale: options.scale,
+            sack_permitted: options.sack_permitted,
             has_options: tcp.header_len > Tcp::HEADER_LEN,
             options_cut: tcp.header_len > Tcp::HEADER_LEN + tcp.options.len(),
-        };
-        segment.read_options(tcp.options);
-        segment
-    }
-
-    fn read_options(&mut self, options: &[u8]) {
-        // Nearly every segment has a timestamp and nothing else: NOP, NOP, kind 8, length 10.
-        if matches!(options, [] | [1, 1, 8, 10, _, _, _, _, _, _, _, _]) {
-            return;
         }
-        for option in TcpOptions::new(options) {
-            match option {
-                TcpOption::WindowScale(shift) => {
-                    self.scale = Some(shift.min(limits::MAX_WINDOW_SCALE));
-                }
-                TcpOption::SackPermitted => self.sack_permitted = true,
-                TcpOption::Sack(blocks) => {
-                    self.sack = blocks.right_edges().fold(self.sack, Seq::max);
-                }
-                TcpOption::Other(..) => {}
-            }
-        }
-    }
-
-    /// The number just behind the segment; SYN and FIN take one each.
-    pub(crate) fn end(&self) -> Seq {
-        self.seq
-            + self.len
-            + u32::from(self.flags.any(Flags::SYN))
-            + u32::from(self.flags.any(Flags::FIN))
     }
 
     pub(crate) fn has_ack(&self) -> bool {
@@ -82,5 +59,42 @@ impl Segment {
     /// A SYN, with ACK or without.
     pub(crate) fn is_syn(&self) -> bool {
         self.flags.any(Flags::SYN)
+    }
+}
+
+/// What the options say.
+#[derive(Clone, Copy)]
+struct Options {
+    sack: Seq,
+    scale: Option<u8>,
+    sack_permitted: bool,
+}
+
+impl Options {
+    #[inline(always)]
+    fn of(tcp: &Tcp<'_>) -> Self {
+        // Nearly every segment has a timestamp and nothing else: NOP, NOP, kind 8, length 10.
+        if tcp.options.is_empty() || matches!(tcp.options, [1, 1, 8, 10, _, _, _, _, _, _, _, _]) {
+            return Self { sack: tcp.ack, scale: None, sack_permitted: false };
+        }
+        Self::read(tcp.ack, tcp.options)
+    }
+
+    #[inline(never)]
+    fn read(ack: Seq, options: &[u8]) -> Self {
+        let mut read = Self { sack: ack, scale: None, sack_permitted: false };
+        for option in TcpOptions::new(options) {
+            match option {
+                TcpOption::WindowScale(shift) => {
+                    read.scale = Some(shift.min(limits::MAX_WINDOW_SCALE));
+                }
+                TcpOption::SackPermitted => read.sack_permitted = true,
+                TcpOption::Sack(blocks) => {
+                    read.sack = blocks.right_edges().fold(read.sack, Seq::max);
+                }
+                TcpOption::Other(..) => {}
+            }
+        }
+        read
     }
 }

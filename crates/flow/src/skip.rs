@@ -19,8 +19,6 @@ pub enum Skip {
     Fragment,
     /// The capture kept too little of the packet to see its ports and flags.
     CutShort,
-    /// The inner filter does not match.
-    InnerFilter,
     /// The flow table is full. `linux` profile only, where conntrack drops such packets; in the
     /// `azure` profile they are INVALID.
     TableFull,
@@ -28,7 +26,7 @@ pub enum Skip {
 
 impl Skip {
     /// Every skip, in the order in which they are documented.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 8] = [
         Self::NotIp,
         Self::LinkType,
         Self::MalformedIp,
@@ -36,7 +34,6 @@ impl Skip {
         Self::IpChecksum,
         Self::Fragment,
         Self::CutShort,
-        Self::InnerFilter,
         Self::TableFull,
     ];
 
@@ -50,7 +47,6 @@ impl Skip {
             Self::IpChecksum => "ip-checksum",
             Self::Fragment => "fragment",
             Self::CutShort => "cut-short",
-            Self::InnerFilter => "inner-filter",
             Self::TableFull => "table-full",
         }
     }

@@ -1,10 +1,10 @@
 //! Bounded storage of flows: an index of positions over a slab of entries.
 
 use foldhash::quality::RandomState;
-use hashbrown::HashTable;
 use vtap_packet::Timestamp;
 
-use crate::flow::Flow;
+use crate::flow::{Cold, Flow, Life};
+use crate::index::Index;
 use crate::key::{End, Key};
 use crate::wheel::{Linked, Links, Wheel};
 
@@ -13,7 +13,7 @@ const EVICTION_CANDIDATES: usize = 8;
 
 #[derive(Debug)]
 pub(crate) struct Table {
-    index: HashTable<u32>,
+    index: Index,
     slab: Slab,
     wheel: Wheel,
     hasher: RandomState,
@@ -22,15 +22,33 @@ pub(crate) struct Table {
     hand: usize,
 }
 
-#[derive(Debug, Default)]
+/// Entries, those of forgotten flows among them.
+#[derive(Debug)]
 struct Slab {
     flows: Vec<Flow>,
+    /// As many, for the same places.
+    cold: Vec<Cold>,
     free: Vec<u32>,
+}
+
+impl Slab {
+    /// With all the room it may ever need, so that no entry moves. What of it was never used is
+    /// no memory, just addresses; where there are not as many to be had, it grows as vectors do.
+    fn new(max_flows: usize) -> Self {
+        let (mut flows, mut cold) = (Vec::new(), Vec::new());
+        let _ = flows.try_reserve_exact(max_flows);
+        let _ = cold.try_reserve_exact(max_flows);
+        Self { flows, cold, free: Vec::new() }
+    }
 }
 
 impl Linked for Slab {
     fn links(&mut self, at: u32) -> Option<&mut Links> {
-        self.flows.get_mut(at as usize).map(|flow| &mut flow.links)
+        self.cold.get_mut(at as usize).map(|cold| &mut cold.links)
+    }
+
+    fn second(&mut self, at: u32) -> Option<&mut u32> {
+        self.flows.get_mut(at as usize).map(|flow| &mut flow.second)
     }
 }
 
@@ -41,8 +59,8 @@ pub(crate) struct Full;
 impl Table {
     pub(crate) fn new(max_flows: usize) -> Self {
         Self {
-            index: HashTable::new(),
-            slab: Slab::default(),
+            index: Index::new(),
+            slab: Slab::new(max_flows),
             wheel: Wheel::new(),
             hasher: RandomState::default(),
             max_flows: max_flows.min(u32::MAX as usize - 1),
@@ -54,33 +72,53 @@ impl Table {
         self.index.len()
     }
 
-    pub(crate) fn hash(&self, key: &Key) -> u64 {
-        key.hash(&self.hasher)
+    /// What keys are hashed with: from a seed of this table alone.
+    pub(crate) fn hasher(&self) -> RandomState {
+        self.hasher.clone()
     }
 
     pub(crate) fn find(&self, key: &Key, hash: u64) -> Option<u32> {
-        let flows = &self.slab.flows;
-        let is_it = |at: &u32| flows.get(*at as usize).is_some_and(|flow| flow.key == *key);
-        self.index.find(hash, is_it).copied()
+        self.index.find(hash, |at| self.is_at(at, key))
     }
 
-    /// Brings the index and the entries of these keys into the cache. The look-ups do not depend
-    /// on each other, so their misses overlap; one after the other, with a judgement between them,
-    /// they would not.
-    pub(crate) fn warm<'a>(&self, keys: impl Iterator<Item = (&'a Key, u64)>) {
-        let mut touched = 0;
-        for (key, hash) in keys {
-            if let Some(at) = self.find(key, hash)
-                && let Some(flow) = self.slab.flows.get(at as usize)
-            {
-                touched ^= flow.touch_lines();
-            }
+    #[inline]
+    fn is_at(&self, at: u32, key: &Key) -> bool {
+        self.slab.flows.get(at as usize).is_some_and(|flow| flow.is(key))
+    }
+
+    /// Asks for what [`locate`](Self::locate) will read.
+    #[inline(always)]
+    pub(crate) fn prefetch_index(&self, hash: u64) {
+        self.index.prefetch(hash);
+    }
+
+    /// Where the flow with this hash lies if it is there, without a look at the entry, which is
+    /// asked for.
+    #[inline(always)]
+    pub(crate) fn locate(&self, hash: u64) -> u32 {
+        let at = self.index.find(hash, |_| true).unwrap_or(u32::MAX);
+        if let Some(flow) = self.slab.flows.get(at as usize) {
+            flow.prefetch();
         }
-        std::hint::black_box(touched);
+        at
     }
 
+    #[inline]
     pub(crate) fn flow(&mut self, at: u32) -> Option<&mut Flow> {
         self.slab.flows.get_mut(at as usize)
+    }
+
+    /// All that is held of a flow.
+    pub(crate) fn entry(&mut self, at: u32) -> Option<(&mut Flow, &mut Cold)> {
+        let Slab { flows, cold, .. } = &mut self.slab;
+        flows.get_mut(at as usize).zip(cold.get_mut(at as usize))
+    }
+
+    /// The flow of a key at a place that [`locate`](Self::locate) has given, unless it has gone.
+    #[inline]
+    pub(crate) fn flow_near(&mut self, located: u32, key: &Key) -> Option<&mut Flow> {
+        let flow = self.slab.flows.get_mut(located as usize)?;
+        flow.is(key).then_some(flow)
     }
 
     /// Adds a flow that is not there.
@@ -98,20 +136,20 @@ impl Table {
         if self.index.len() >= self.max_flows {
             return Err(Full);
         }
-        let flow = Flow::new(key, hash, from);
+        let flow = Flow::new(key, from);
         let at = if let Some(at) = self.slab.free.pop()
-            && let Some(place) = self.slab.flows.get_mut(at as usize)
+            && let Some((place, cold)) = self.entry(at)
         {
             *place = flow;
+            *cold = Cold::NEW;
             at
         } else {
             let at = u32::try_from(self.slab.flows.len()).map_err(|_| Full)?;
             self.slab.flows.push(flow);
+            self.slab.cold.push(Cold::NEW);
             at
         };
-        let flows = &self.slab.flows;
-        self.index
-            .insert_unique(hash, at, |at| flows.get(*at as usize).map_or(0, |flow| flow.hash));
+        self.index.insert(hash, at);
         self.wheel.hang(&mut self.slab, at, now, now);
         Ok(at)
     }
@@ -119,7 +157,7 @@ impl Table {
     /// Takes note that the deadline of a flow has changed.
     pub(crate) fn rescheduled(&mut self, at: u32, now: Timestamp) {
         let Some(flow) = self.slab.flows.get(at as usize) else { return };
-        let deadline = flow.deadline();
+        let deadline = flow.deadline;
         self.wheel.moved(&mut self.slab, at, now, deadline);
     }
 
@@ -130,7 +168,7 @@ impl Table {
         for _ in 0..EVICTION_CANDIDATES.min(len) {
             let at = self.hand % len;
             self.hand = at + 1;
-            if self.slab.flows.get(at).is_some_and(|flow| flow.live && may_go(flow)) {
+            if self.slab.flows.get(at).is_some_and(|flow| flow.is_live() && may_go(flow)) {
                 return u32::try_from(at).ok();
             }
         }
@@ -153,7 +191,7 @@ impl Table {
     pub(crate) fn next_due(&mut self, now: Timestamp) -> Option<u32> {
         loop {
             while let Some(at) = self.wheel.pop(&mut self.slab) {
-                let deadline = self.flow(at).map(|flow| flow.deadline())?;
+                let deadline = self.flow(at).map(|flow| flow.deadline)?;
                 if deadline <= now {
                     return Some(at);
                 }
@@ -167,19 +205,21 @@ impl Table {
 
     /// Forgets a flow that hangs nowhere.
     pub(crate) fn release(&mut self, at: u32) {
-        let Some(flow) = self.slab.flows.get_mut(at as usize) else { return };
-        flow.live = false;
-        if let Ok(entry) = self.index.find_entry(flow.hash, |other| *other == at) {
-            entry.remove();
-            self.slab.free.push(at);
-        }
+        let Some(flow) = self.slab.flows.get_mut(at as usize).filter(|flow| flow.is_live()) else {
+            return;
+        };
+        flow.life = Life::Over;
+        self.index.remove(flow.key.hash(&self.hasher), at);
+        self.slab.free.push(at);
     }
 
-    /// Takes every flow off, for the end of the input: in the order of position.
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Flow> {
-        self.index.clear();
+    /// Takes every flow off, for the end of the input: what was held of each, in the order of
+    /// position.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Cold> {
+        self.index = Index::new();
         self.wheel = Wheel::new();
         self.slab.free.clear();
-        self.slab.flows.drain(..).filter(|flow| flow.live)
+        let flows = self.slab.flows.drain(..).zip(self.slab.cold.drain(..));
+        flows.filter(|(flow, _)| flow.is_live()).map(|(_, cold)| cold)
     }
 }

@@ -11,23 +11,87 @@ use crate::segment::Segment;
 use crate::state::{Kind, State};
 use crate::verdict::StateAfter;
 
-/// What was said of a connection. Arrays are by [`Side`].
-#[derive(Clone, Copy, Debug, Default)]
+/// Numbers that what was said refers to, where a [`Mark`] says that they are known. Arrays are by
+/// [`Side`].
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Trace {
     /// First number of each side.
-    isn: [Option<Seq>; 2],
+    isn: [Seq; 2],
     /// The number just behind each side's FIN.
-    fin: [Option<Seq>; 2],
-    /// Whether that FIN was acknowledged.
-    fin_acked: [bool; 2],
-    /// Whether that side has reset the connection.
-    reset: [bool; 2],
-    /// A SYN-ACK was reported, and this side is to answer it.
-    completes: Option<Side>,
+    fin: [Seq; 2],
     /// First acknowledgment in a flow of which one side alone is seen.
-    first_ack: Option<Seq>,
+    first_ack: Seq,
+}
+
+/// What was said of a flow: a bit for each [`Mark`] and side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Marks(u16);
+
+/// What can be said of a side.
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)]
+pub(crate) enum Mark {
+    /// Its first number is known.
+    Isn,
+    /// It has sent a FIN.
+    Fin,
+    /// That FIN was acknowledged.
+    FinAcked,
+    /// It has reset the connection.
+    Reset,
+    /// A SYN-ACK was reported, and this side is to answer it.
+    Completes,
+    /// Its packets are not seen, and that was said.
+    Missing,
+    /// The first acknowledgment is known, whosever it is.
+    FirstAck,
+}
+
+impl Mark {
+    #[inline]
+    const fn of(self, side: Side) -> u16 {
+        1 << (2 * self as u8 + side as u8)
+    }
+
+    const fn of_both(self) -> u16 {
+        self.of(Side::Client) | self.of(Side::Server)
+    }
+}
+
+impl Marks {
+    #[inline]
+    const fn has(self, mark: Mark, side: Side) -> bool {
+        self.0 & mark.of(side) != 0
+    }
+
+    /// Sets a mark and says whether it was set before.
+    const fn set(&mut self, mark: Mark, side: Side) -> bool {
+        let before = self.has(mark, side);
+        self.0 |= mark.of(side);
+        before
+    }
+
+    const fn clear(&mut self, mark: Mark) {
+        self.0 &= !mark.of_both();
+    }
+
+    /// Whether no segment but a SYN, a FIN or a reset would make a row.
+    #[inline]
+    pub(crate) const fn await_nothing(self) -> bool {
+        self.0 & (Mark::Completes.of_both() | Mark::Fin.of_both()) == 0
+    }
+
     /// Whose packets are not seen, once that was said.
-    pub(crate) missing: Option<Side>,
+    pub(crate) fn missing(self) -> Option<Side> {
+        [Side::Client, Side::Server].into_iter().find(|side| self.has(Mark::Missing, *side))
+    }
+
+    pub(crate) fn set_missing(&mut self, missing: Option<Side>) {
+        self.clear(Mark::Missing);
+        if let Some(side) = missing {
+            self.set(Mark::Missing, side);
+        }
+    }
 }
 
 /// A row to be written.
@@ -48,29 +112,46 @@ impl Row {
 }
 
 impl Trace {
+    pub(crate) const NEW: Self = Self { isn: [Seq(0); 2], fin: [Seq(0); 2], first_ack: Seq(0) };
+
+    fn isn(&self, marks: Marks, side: Side) -> Option<Seq> {
+        marks.has(Mark::Isn, side).then_some(*of(&self.isn, side))
+    }
+
+    /// Takes note of a first number, and gives the one before.
+    fn replace_isn(&mut self, marks: &mut Marks, side: Side, isn: Seq) -> Option<Seq> {
+        let before = self.isn(*marks, side);
+        marks.set(Mark::Isn, side);
+        *of_mut(&mut self.isn, side) = isn;
+        before
+    }
+
     /// The row of an accepted segment that took the connection from `before` to `after`.
     pub(crate) fn accepted(
         &mut self,
+        marks: &mut Marks,
         side: Side,
         segment: &Segment,
         before: Option<State>,
         after: StateAfter,
     ) -> Option<Row> {
         match segment.kind {
-            Kind::Syn => self.syn(side, segment),
+            Kind::Syn => self.syn(marks, side, segment),
             Kind::SynAck => {
                 if before.is_some_and(|state| state == State::Established || state.is_closing()) {
                     // Both ends have restarted: what was said of the old connection is over.
-                    let isn = self.isn;
-                    *self = Self { isn, ..Self::default() };
+                    *self = Self { isn: self.isn, ..Self::NEW };
+                    marks.0 &= Mark::Isn.of_both();
                 }
-                self.syn_ack(side, segment)
+                self.syn_ack(marks, side, segment)
             }
-            Kind::Ack | Kind::Fin => self.ack_or_fin(side, segment),
+            Kind::Ack | Kind::Fin => self.ack_or_fin(marks, side, segment),
             Kind::Rst => {
                 let closes = !matches!(after, StateAfter::In(state) if state != State::Close);
-                let reset = of_mut(&mut self.reset, side);
-                let repeated = std::mem::replace(reset, *reset || closes);
+                let repeated = marks.has(Mark::Reset, side);
+                if closes {
+                    marks.set(Mark::Reset, side);
+                }
                 Some(if repeated { Row::again(EventFlag::Rst) } else { Row::first(EventFlag::Rst) })
             }
         }
@@ -78,18 +159,23 @@ impl Trace {
 
     /// The row of a segment that was passed without being judged: a SYN with a new number is an
     /// attempt to open a connection that the observer still believes in.
-    pub(crate) fn passed(&mut self, side: Side, segment: &Segment) -> Option<Row> {
+    pub(crate) fn passed(
+        &mut self,
+        marks: &mut Marks,
+        side: Side,
+        segment: &Segment,
+    ) -> Option<Row> {
         match segment.kind {
-            Kind::Syn => self.syn(side, segment),
-            Kind::SynAck if *of(&self.isn, side) == Some(segment.seq) => {
+            Kind::Syn => self.syn(marks, side, segment),
+            Kind::SynAck if self.isn(*marks, side) == Some(segment.seq) => {
                 Some(Row::again(EventFlag::SynAck))
             }
             _ => None,
         }
     }
 
-    fn syn(&mut self, side: Side, segment: &Segment) -> Option<Row> {
-        let isn = of_mut(&mut self.isn, side).replace(segment.seq);
+    fn syn(&mut self, marks: &mut Marks, side: Side, segment: &Segment) -> Option<Row> {
+        let isn = self.replace_isn(marks, side, segment.seq);
         Some(if isn == Some(segment.seq) {
             Row::again(EventFlag::Syn)
         } else {
@@ -97,28 +183,30 @@ impl Trace {
         })
     }
 
-    fn syn_ack(&mut self, side: Side, segment: &Segment) -> Option<Row> {
-        if of(&self.isn, side.peer()).is_some_and(|isn| !segment.ack.after(isn)) {
+    fn syn_ack(&mut self, marks: &mut Marks, side: Side, segment: &Segment) -> Option<Row> {
+        if self.isn(*marks, side.peer()).is_some_and(|isn| !segment.ack.after(isn)) {
             return None;
         }
-        if of_mut(&mut self.isn, side).replace(segment.seq) == Some(segment.seq)
-            && self.completes.is_some()
-        {
+        let repeated = self.replace_isn(marks, side, segment.seq) == Some(segment.seq);
+        if repeated && marks.0 & Mark::Completes.of_both() != 0 {
             return Some(Row::again(EventFlag::SynAck));
         }
-        self.completes = Some(side.peer());
+        marks.clear(Mark::Completes);
+        marks.set(Mark::Completes, side.peer());
         Some(Row::first(EventFlag::SynAck))
     }
 
-    fn ack_or_fin(&mut self, side: Side, segment: &Segment) -> Option<Row> {
-        let acks_fin = self.acknowledges_fin(side, segment.ack);
-        let completes = self.completes == Some(side)
-            && of(&self.isn, side.peer()).is_some_and(|isn| segment.ack.after(isn));
+    fn ack_or_fin(&mut self, marks: &mut Marks, side: Side, segment: &Segment) -> Option<Row> {
+        let acks_fin = self.acknowledges_fin(marks, side, segment.ack);
+        let completes = marks.has(Mark::Completes, side)
+            && self.isn(*marks, side.peer()).is_some_and(|isn| segment.ack.after(isn));
         if completes {
-            self.completes = None;
+            marks.clear(Mark::Completes);
         }
-        let fin = (segment.kind == Kind::Fin)
-            .then(|| of_mut(&mut self.fin, side).replace(segment.end()).is_none());
+        let fin = (segment.kind == Kind::Fin).then(|| {
+            *of_mut(&mut self.fin, side) = segment.end;
+            !marks.set(Mark::Fin, side)
+        });
         match fin {
             _ if acks_fin => Some(Row::first(EventFlag::FinAck)),
             Some(true) => Some(Row::first(EventFlag::Fin)),
@@ -129,25 +217,24 @@ impl Trace {
     }
 
     /// Whether this is the first segment to acknowledge the peer's FIN.
-    fn acknowledges_fin(&mut self, side: Side, ack: Seq) -> bool {
+    fn acknowledges_fin(&self, marks: &mut Marks, side: Side, ack: Seq) -> bool {
         let peer = side.peer();
-        let first =
-            !*of(&self.fin_acked, peer) && of(&self.fin, peer).is_some_and(|end| !ack.before(end));
+        let first = !marks.has(Mark::FinAcked, peer)
+            && marks.has(Mark::Fin, peer)
+            && !ack.before(*of(&self.fin, peer));
         if first {
-            *of_mut(&mut self.fin_acked, peer) = true;
+            marks.set(Mark::FinAcked, peer);
         }
         first
     }
 
-    pub(crate) fn touch_lines(&self) -> u64 {
-        let [client, _] = self.isn;
-        client.map_or(0, |isn| u64::from(isn.0))
-    }
-
     /// Whether acknowledgments of a flow without connection have moved: proof that the side they
     /// go to sends, seen or not.
-    pub(crate) fn acknowledges_unseen(&mut self, ack: Seq) -> bool {
-        ack.after(*self.first_ack.get_or_insert(ack))
+    pub(crate) fn acknowledges_unseen(&mut self, marks: &mut Marks, ack: Seq) -> bool {
+        if !marks.set(Mark::FirstAck, Side::Client) {
+            self.first_ack = ack;
+        }
+        ack.after(self.first_ack)
     }
 }
 

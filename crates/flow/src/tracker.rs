@@ -1,15 +1,12 @@
 //! The tracker: packets in, verdicts and events out.
 
-use vtap_packet::reassembly::{Limits, Reassembler};
-use vtap_packet::{Packet, Timestamp, Tunnel};
+use vtap_packet::Packet;
 
 use crate::config::Config;
-use crate::read::{self, Observed};
-use crate::rows::FlowlessRows;
+use crate::judge::Judge;
+use crate::read::{Batch, Reader};
 use crate::sink::Sink;
-use crate::skip::Skip;
 use crate::stats::Stats;
-use crate::table::Table;
 use crate::verdict::Outcome;
 
 /// Follows the flows of one stream of packets.
@@ -17,62 +14,35 @@ use crate::verdict::Outcome;
 /// Inputs are [`push`](Self::push) or [`queue`](Self::queue), in the order of the packets, and
 /// once, at the end, [`finish`](Self::finish). Events come out through the sink that is passed to them. Time is
 /// that of the packets; where it runs back, deadlines are compared as they stand.
+///
+/// It is two parts with a [`Batch`] between them, for callers that have a thread for each:
+/// [`split`](Self::split) lends them.
 #[derive(Debug)]
 pub struct Tracker {
-    pub(crate) config: Config,
-    pub(crate) table: Table,
-    fragments: Reassembler,
-    pub(crate) flowless: FlowlessRows,
-    pub(crate) stats: Stats,
-    /// End of the warm-up; `None` before the first packet.
-    pub(crate) warm_until: Option<Timestamp>,
-    /// Read and not judged yet.
-    batch: Vec<Pending>,
+    reader: Reader,
+    judge: Judge,
+    batch: Batch,
 }
 
-/// Packets judged together. While one entry of the table is on its way from memory, those of the
-/// others can be as well.
-const BATCH: usize = 64;
-
-/// A packet that was read and is to be judged.
-#[derive(Debug)]
-pub(crate) struct Pending {
-    pub(crate) occasion: Occasion,
-    /// Of the key.
-    pub(crate) hash: u64,
-    pub(crate) observed: Result<Observed, Skip>,
-}
-
-/// The packet an event is about.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Occasion {
-    pub(crate) time: Timestamp,
-    pub(crate) number: u64,
-    pub(crate) tunnel: Option<Tunnel>,
-}
+/// Packets of a batch in [`Tracker::queue`]: as many as stay in an L1 cache.
+const BATCH: usize = 256;
 
 impl Tracker {
     /// With an empty table.
     pub fn new(config: Config) -> Self {
-        Self {
-            config,
-            table: Table::new(config.max_flows),
-            fragments: Reassembler::new(Limits::default()),
-            flowless: FlowlessRows::default(),
-            stats: Stats::default(),
-            warm_until: None,
-            batch: Vec::with_capacity(BATCH),
-        }
+        let judge = Judge::new(config);
+        let reader = Reader::new(config, judge.hasher());
+        Self { reader, judge, batch: Batch::with_capacity(BATCH) }
     }
 
     /// The counters so far.
     pub const fn stats(&self) -> &Stats {
-        &self.stats
+        self.judge.stats()
     }
 
     /// Flows in the table now.
     pub fn flows(&self) -> usize {
-        self.table.len()
+        self.judge.flows()
     }
 
     /// Takes a decapsulated packet, or a plain one.
@@ -86,8 +56,8 @@ impl Tracker {
         sink: &mut S,
     ) -> Result<Outcome, S::Error> {
         self.flush(sink)?;
-        let pending = self.read(packet);
-        self.judge(&pending, sink)
+        self.reader.read(*packet, &mut self.batch);
+        self.judge.take_one(&mut self.batch, sink)
     }
 
     /// Takes a packet as [`push`](Self::push) does, for callers that do not ask what became of
@@ -97,9 +67,9 @@ impl Tracker {
     /// # Errors
     ///
     /// Those of the sink.
-    pub fn queue<S: Sink>(&mut self, packet: &Packet<'_>, sink: &mut S) -> Result<(), S::Error> {
-        let pending = self.read(packet);
-        self.batch.push(pending);
+    #[inline(always)]
+    pub fn queue<S: Sink>(&mut self, packet: Packet<'_>, sink: &mut S) -> Result<(), S::Error> {
+        self.reader.read(packet, &mut self.batch);
         if self.batch.len() < BATCH { Ok(()) } else { self.flush(sink) }
     }
 
@@ -108,31 +78,9 @@ impl Tracker {
     /// # Errors
     ///
     /// Those of the sink.
+    #[inline(never)]
     pub fn flush<S: Sink>(&mut self, sink: &mut S) -> Result<(), S::Error> {
-        if self.batch.is_empty() {
-            return Ok(());
-        }
-        let mut batch = std::mem::take(&mut self.batch);
-        self.table.warm(batch.iter().filter_map(|pending| {
-            pending.observed.as_ref().ok().map(|observed| (&observed.key, pending.hash))
-        }));
-        let judged = batch.iter().try_for_each(|pending| self.judge(pending, sink).map(|_| ()));
-        batch.clear();
-        self.batch = batch;
-        judged
-    }
-
-    fn read(&mut self, packet: &Packet<'_>) -> Pending {
-        let observed = read::read(packet, &self.config, &mut self.fragments);
-        let hash = observed.as_ref().map_or(0, |observed| self.table.hash(&observed.key));
-        let Packet { time, number, tunnel, .. } = *packet;
-        Pending { occasion: Occasion { time, number, tunnel }, hash, observed }
-    }
-
-    /// Counts a packet that the caller's inner filter keeps from the tracker.
-    pub fn filtered(&mut self) -> Outcome {
-        self.stats.packets += 1;
-        self.skip(Skip::InnerFilter)
+        self.judge.take(&mut self.batch, sink)
     }
 
     /// Ends every flow: the input has ended.
@@ -142,42 +90,14 @@ impl Tracker {
     /// Those of the sink.
     pub fn finish<S: Sink>(&mut self, sink: &mut S) -> Result<(), S::Error> {
         self.flush(sink)?;
-        self.fragments.finish();
-        // By packet, as they would have come; the order of places in the table means nothing.
-        let mut rows: Vec<_> = self.table.drain().filter_map(|flow| flow.suppressed).collect();
-        rows.extend(self.flowless.finish().map(Box::new));
-        rows.sort_by_key(|row| (row.packet, row.reason));
-        for row in rows {
-            self.write(&row, sink)?;
-        }
-        Ok(())
+        self.reader.finish();
+        self.judge.finish(sink)
     }
 
-    /// Forgets what is over by `now`.
-    pub(crate) fn advance<S: Sink>(
-        &mut self,
-        now: Timestamp,
-        sink: &mut S,
-    ) -> Result<(), S::Error> {
-        if self.table.rests(now) {
-            return Ok(());
-        }
-        if self.warm_until.is_none() {
-            self.warm_until = Some(now + self.config.warm_up);
-        }
-        while let Some(at) = self.table.next_due(now) {
-            let row = self.table.flow(at).and_then(|flow| flow.suppressed.take());
-            self.table.release(at);
-            if let Some(row) = row {
-                self.write(&row, sink)?;
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn skip(&mut self, skip: Skip) -> Outcome {
-        self.stats.count_skip(skip);
-        Outcome::skipped(skip)
+    /// The part that reads packets, and the part that judges what was read. What is queued has to
+    /// be [flushed](Self::flush) before.
+    pub const fn split(&mut self) -> (&mut Reader, &mut Judge) {
+        (&mut self.reader, &mut self.judge)
     }
 }
 

@@ -22,17 +22,18 @@ const NIL: u32 = u32::MAX;
 pub(crate) struct Links {
     previous: u32,
     next: u32,
-    /// Second in which it is looked at.
-    second: u32,
 }
 
 impl Links {
-    pub(crate) const UNLINKED: Self = Self { previous: NIL, next: NIL, second: 0 };
+    pub(crate) const UNLINKED: Self = Self { previous: NIL, next: NIL };
 }
 
 /// Where the wheel finds the links of the flow at a position.
 pub(crate) trait Linked {
     fn links(&mut self, at: u32) -> Option<&mut Links>;
+
+    /// Second in which it is looked at.
+    fn second(&mut self, at: u32) -> Option<&mut u32>;
 }
 
 #[derive(Debug)]
@@ -72,7 +73,10 @@ impl Wheel {
         let Some(head) = self.heads.get_mut(slot(second)) else { return };
         let next = std::mem::replace(head, at);
         if let Some(links) = flows.links(at) {
-            *links = Links { previous: NIL, next, second };
+            *links = Links { previous: NIL, next };
+        }
+        if let Some(place) = flows.second(at) {
+            *place = second;
         }
         if let Some(links) = flows.links(next) {
             links.previous = at;
@@ -87,8 +91,7 @@ impl Wheel {
         now: Timestamp,
         deadline: Timestamp,
     ) {
-        let Some(links) = flows.links(at) else { return };
-        let second = links.second;
+        let Some(&mut second) = flows.second(at) else { return };
         // Nearly always it is looked at in time, which needs no exact answer.
         if seconds(deadline) < second && self.second_for(now, deadline) < second {
             self.unhang(flows, at);
@@ -97,7 +100,8 @@ impl Wheel {
     }
 
     pub(crate) fn unhang(&mut self, flows: &mut impl Linked, at: u32) {
-        let Some(&mut Links { previous, next, second }) = flows.links(at) else { return };
+        let Some(&mut second) = flows.second(at) else { return };
+        let Some(&mut Links { previous, next }) = flows.links(at) else { return };
         if let Some(links) = flows.links(previous) {
             links.next = next;
         } else if let Some(head) = self.heads.get_mut(slot(second)) {
@@ -161,7 +165,8 @@ impl Wheel {
 }
 
 /// Seconds since the epoch; enough until 2106, and a later time only stops the wheel.
-fn seconds(time: Timestamp) -> u32 {
+#[inline]
+pub(crate) fn seconds(time: Timestamp) -> u32 {
     u32::try_from(time.secs()).unwrap_or(u32::MAX - 1)
 }
 

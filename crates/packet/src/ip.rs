@@ -4,12 +4,12 @@
 //! of zero is what segmentation offload leaves in a super-packet, and stands for all that is
 //! there.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice};
 
 use crate::error::{Layer, Malformed};
-use crate::{EtherType, LinkType, Packet, checksum};
+use crate::{EtherType, checksum};
 
 /// IP protocol number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,39 +79,6 @@ impl<'a> Ip<'a> {
             EtherType::IPV6 => Self::v6(bytes, wire_len),
             _ => Err(Malformed::field(Layer::Link, bytes.len())),
         }
-    }
-
-    /// Reads the shape that nearly all frames have, in one step: Ethernet, and in it IPv4 without
-    /// options or fragments whose length fits the frame. `None` for anything else, which
-    /// [`link::network`](crate::link::network) and [`parse`](Self::parse) read; they give the same
-    /// for what is taken here.
-    #[inline]
-    pub fn of_usual_frame(packet: &Packet<'a>) -> Option<Self> {
-        const ETHERNET: usize = 14;
-        if packet.link != LinkType::ETHERNET {
-            return None;
-        }
-        let network = packet.data.get(ETHERNET..)?;
-        let frame = packet.data.first_chunk::<{ ETHERNET + 20 }>()?;
-        let header = network.first_chunk::<20>()?;
-        let total_len = usize::from(u16::from_be_bytes([header[2], header[3]]));
-        let usual = frame[12..14] == [0x08, 0x00]
-            && header[0] == 0x45
-            && header[6] & 0x3f == 0
-            && header[7] == 0
-            && total_len >= 20;
-        // A frame that was cut, or a length beyond it, is for the general case.
-        let payload = network.get(20..total_len).filter(|_| usual)?;
-        Some(Self {
-            src: IpAddr::V4(Ipv4Addr::new(header[12], header[13], header[14], header[15])),
-            dst: IpAddr::V4(Ipv4Addr::new(header[16], header[17], header[18], header[19])),
-            protocol: Protocol(header[9]),
-            header,
-            payload,
-            payload_len: u32::try_from(payload.len()).unwrap_or(u32::MAX),
-            fragment: None,
-            overruns_frame: false,
-        })
     }
 
     /// Whether the IPv4 header checksum is right; IPv6 has none and is always right.
@@ -244,10 +211,7 @@ impl Extensions<'_> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-    use crate::{Timestamp, link};
 
     fn v4(total_len: u16, fragment: u16) -> Vec<u8> {
         let mut bytes =
@@ -268,34 +232,6 @@ mod tests {
         bytes.extend([1, 2, 3, 4, 0, 0, 0, 0]);
         let ip = parse(&bytes).unwrap();
         assert_eq!((ip.payload, ip.payload_len), (&[1, 2, 3, 4][..], 4));
-    }
-
-    proptest! {
-        #[test]
-        fn the_usual_frame_is_read_as_the_general_case_has_it(
-            changes in prop::collection::vec((12_usize..40, any::<u8>()), 0..4),
-            len in 0_usize..80,
-        ) {
-            let mut data = [&[0; 12][..], &[8, 0], &v4(40, 0), &[7; 46]].concat();
-            for (at, value) in changes {
-                data[at] = value;
-            }
-            data.truncate(len);
-            let packet = Packet {
-                number: 1,
-                time: Timestamp::EPOCH,
-                link: LinkType::ETHERNET,
-                interface: 0,
-                wire_len: 80,
-                data: &data,
-                tunnel: None,
-            };
-            if let Some(usual) = Ip::of_usual_frame(&packet) {
-                let (ether_type, network) = link::network(packet.link, &data).unwrap();
-                let general = Ip::parse(ether_type, network, 80 - 14).unwrap();
-                prop_assert_eq!(format!("{usual:?}"), format!("{general:?}"));
-            }
-        }
     }
 
     #[test]

@@ -11,8 +11,10 @@
 //!
 //! | in reading order | holds |
 //! |---|---|
-//! | [`pipeline`] | [`Pipeline`]: steps 2 to 5 for one packet, and what became of it |
+//! | [`intake`] | [`Intake`]: steps 2 to 4 for one packet |
+//! | [`pipeline`] | [`Pipeline`]: all steps for one packet, and what became of it |
 //! | [`run`](mod@run) | the loop over a source, in batches or watching each packet |
+//! | [`parallel`] | the loop on two threads |
 //! | [`report`] | [`Report`]: every counter of a run, and the laws between them |
 //!
 //! Every packet ends in exactly one counter. The laws are asserted at the end of every run.
@@ -23,10 +25,14 @@
     allow(clippy::cast_possible_truncation, reason = "tests build small things from big types")
 )]
 
+pub mod intake;
+pub mod parallel;
 pub mod pipeline;
 pub mod report;
 pub mod run;
 
-pub use pipeline::{Fate, Filter, Pipeline, Seen};
+pub use intake::{Filter, Intake, Taken};
+pub use parallel::run_parallel;
+pub use pipeline::{Fate, Pipeline, Seen};
 pub use report::Report;
 pub use run::{Pace, RunError, run, watch};

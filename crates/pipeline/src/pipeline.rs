@@ -1,31 +1,19 @@
 //! One packet along the belt.
 
-use vtap_decap::{Decap, Stripped};
+use vtap_decap::Decap;
 use vtap_flow::{Outcome, Sink, Tracker};
 use vtap_packet::Packet;
 
-use crate::Report;
-
-/// Whether a packet goes on. Filters are not `Fn`: a BPF program is compiled for each link type
-/// that it meets.
-pub type Filter = Box<dyn FnMut(&Packet<'_>) -> bool + Send>;
+use crate::intake::Taken;
+use crate::{Intake, Report};
 
 /// Steps 2 to 5, with their state.
+#[derive(Debug)]
 pub struct Pipeline {
-    /// Takes the envelopes off.
-    pub decap: Decap,
+    /// Filters and decapsulation.
+    pub intake: Intake,
     /// Follows the flows; without one, a pipeline only decapsulates.
     pub tracker: Option<Tracker>,
-    /// Whether packets that are not mirrored are tracked as they are.
-    pub plain: bool,
-    /// On packets as captured.
-    pub outer_filter: Option<Filter>,
-    /// On what is tracked.
-    pub inner_filter: Option<Filter>,
-    packets: u64,
-    bytes: u64,
-    filtered: u64,
-    inner_filtered: u64,
 }
 
 /// What became of a packet.
@@ -39,7 +27,7 @@ pub enum Fate {
     Absorbed,
     /// Decapsulation set it aside.
     Skipped(vtap_decap::Skip),
-    /// It was decapsulated, or is plain, in a pipeline without tracker; or it is queued.
+    /// It was decapsulated, or is plain, in a pipeline without tracker.
     Passed,
     /// As that, and the inner filter set it aside.
     InnerFilter,
@@ -56,26 +44,10 @@ pub struct Seen<'a> {
     pub fate: Fate,
 }
 
-impl std::fmt::Debug for Pipeline {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pipeline").field("packets", &self.packets).finish_non_exhaustive()
-    }
-}
-
 impl Pipeline {
     /// Without filters; plain packets are not tracked.
     pub fn new(decap: Decap, tracker: Option<Tracker>) -> Self {
-        Self {
-            decap,
-            tracker,
-            plain: false,
-            outer_filter: None,
-            inner_filter: None,
-            packets: 0,
-            bytes: 0,
-            filtered: 0,
-            inner_filtered: 0,
-        }
+        Self { intake: Intake::new(decap), tracker }
     }
 
     /// Takes a packet along the belt, for runs that do not ask what became of each: the tracker
@@ -85,11 +57,27 @@ impl Pipeline {
     /// # Errors
     ///
     /// Those of the sink.
+    #[inline(always)]
     pub fn queue<S: Sink>(&mut self, packet: Packet<'_>, sink: &mut S) -> Result<(), S::Error> {
-        let track = |tracker: &mut Tracker, frame: &Packet<'_>, sink: &mut S| {
-            tracker.queue(frame, sink).map(|()| Fate::Passed)
-        };
-        self.take(packet, sink, track, |_| Ok(()))
+        if let Some(tracker) = &mut self.tracker
+            && let Some(frame) = self.intake.take_usual(&packet)
+        {
+            return tracker.queue(frame, sink);
+        }
+        self.queue_any(packet, sink)
+    }
+
+    /// [`queue`](Self::queue), in a place of its own for packets of a rarer shape.
+    #[inline(never)]
+    pub(crate) fn queue_any<S: Sink>(
+        &mut self,
+        packet: Packet<'_>,
+        sink: &mut S,
+    ) -> Result<(), S::Error> {
+        match (self.intake.take(packet), &mut self.tracker) {
+            (Taken::Frame(frame), Some(tracker)) => tracker.queue(frame, sink),
+            _ => Ok(()),
+        }
     }
 
     /// Takes a packet along the belt and shows it, at its end, to `seen`.
@@ -103,52 +91,15 @@ impl Pipeline {
         sink: &mut S,
         seen: impl FnOnce(Seen<'_>) -> Result<(), S::Error>,
     ) -> Result<(), S::Error> {
-        let track = |tracker: &mut Tracker, frame: &Packet<'_>, sink: &mut S| {
-            tracker.push(frame, sink).map(Fate::Tracked)
+        let packet = match self.intake.take(packet) {
+            Taken::Frame(packet) => packet,
+            Taken::Aside(aside) => return seen(aside),
         };
-        self.take(packet, sink, track, seen)
-    }
-
-    #[inline]
-    fn take<S: Sink>(
-        &mut self,
-        packet: Packet<'_>,
-        sink: &mut S,
-        track: impl FnOnce(&mut Tracker, &Packet<'_>, &mut S) -> Result<Fate, S::Error>,
-        seen: impl FnOnce(Seen<'_>) -> Result<(), S::Error>,
-    ) -> Result<(), S::Error> {
-        self.packets += 1;
-        self.bytes += packet.data.len() as u64;
-        if let Some(filter) = &mut self.outer_filter
-            && !filter(&packet)
-        {
-            self.filtered += 1;
-            return seen(Seen { packet, fate: Fate::OuterFilter });
-        }
-        let frame = match self.decap.strip(packet) {
-            Stripped::Mirrored(frame) => frame,
-            Stripped::Plain(packet) if self.plain => packet,
-            Stripped::Plain(packet) => {
-                return seen(Seen { packet, fate: Fate::NotMirrored });
-            }
-            Stripped::Absorbed => {
-                return seen(Seen { packet, fate: Fate::Absorbed });
-            }
-            Stripped::Skipped(skip) => {
-                return seen(Seen { packet, fate: Fate::Skipped(skip) });
-            }
-        };
-        let passes = self.inner_filter.as_mut().is_none_or(|filter| filter(&frame));
         let fate = match &mut self.tracker {
-            Some(tracker) if passes => track(tracker, &frame, sink)?,
-            Some(tracker) => Fate::Tracked(tracker.filtered()),
-            None if passes => Fate::Passed,
-            None => {
-                self.inner_filtered += 1;
-                Fate::InnerFilter
-            }
+            Some(tracker) => Fate::Tracked(tracker.push(&packet, sink)?),
+            None => Fate::Passed,
         };
-        seen(Seen { packet: frame, fate })
+        seen(Seen { packet, fate })
     }
 
     /// Ends the run: what waits in tables is told or counted, and the laws are checked.
@@ -161,7 +112,7 @@ impl Pipeline {
     ///
     /// If a law does not hold, which is a bug.
     pub fn finish<S: Sink>(&mut self, sink: &mut S) -> Result<Report, S::Error> {
-        self.decap.finish();
+        self.intake.decap.finish();
         if let Some(tracker) = &mut self.tracker {
             tracker.finish(sink)?;
         }
@@ -172,15 +123,17 @@ impl Pipeline {
 
     /// The counters so far.
     pub fn report(&self) -> Report {
-        let decap = self.decap.stats();
+        let Intake { plain, packets, bytes, outer_filtered, inner_filtered, ref decap, .. } =
+            self.intake;
+        let decap = decap.stats();
         Report {
-            packets: self.packets,
-            bytes: self.bytes,
-            outer_filter: self.filtered,
-            not_mirrored: if self.plain { 0 } else { decap.plain },
-            plain: if self.plain { decap.plain } else { 0 },
+            packets,
+            bytes,
+            outer_filter: outer_filtered,
+            not_mirrored: if plain { 0 } else { decap.plain },
+            plain: if plain { decap.plain } else { 0 },
             decap,
-            inner_filter: self.inner_filtered,
+            inner_filter: inner_filtered,
             flow: self.tracker.as_ref().map(|tracker| *tracker.stats()),
         }
     }

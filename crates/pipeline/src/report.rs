@@ -18,8 +18,7 @@ pub struct Report {
     pub plain: u64,
     /// Counters of decapsulation.
     pub decap: decap::Stats,
-    /// Frames that the inner filter set aside in a run that only decapsulates; a tracker counts
-    /// its own.
+    /// Frames, or plain packets, that the inner filter kept from the tracker.
     pub inner_filter: u64,
     /// Counters of tracking; `None` for a run that only decapsulates.
     pub flow: Option<flow::Stats>,
@@ -38,12 +37,12 @@ impl Report {
         ours.into_iter().chain(decap).filter(|(_, count)| *count > 0)
     }
 
-    /// What tracking set aside, by name; zeros are left out.
+    /// What was to be tracked and was set aside, by name; zeros are left out.
     pub fn flow_skipped(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let stats = self.flow.unwrap_or_default();
         let skipped = flow::Skip::ALL.map(move |skip| (skip.name(), stats.skipped(skip)));
-        let untracked = [(flow::Skip::InnerFilter.name(), self.inner_filter)];
-        skipped.into_iter().chain(untracked).filter(|(_, count)| *count > 0)
+        let ours = [("inner-filter", self.inner_filter)];
+        ours.into_iter().chain(skipped).filter(|(_, count)| *count > 0)
     }
 
     /// The laws, each with the two sides that have to be equal.

@@ -2,7 +2,7 @@
 
 use vtap_capture::{self as capture, Progress, Source};
 use vtap_flow::Sink;
-use vtap_packet::{Packet, Timestamp};
+use vtap_packet::Timestamp;
 
 use crate::{Pipeline, Report, Seen};
 
@@ -18,7 +18,7 @@ pub enum RunError<E> {
 }
 
 /// Packets between two calls of [`Pace::progress`].
-const PROGRESS_EVERY: u64 = 8192;
+pub(crate) const PROGRESS_EVERY: u64 = 8192;
 
 /// What the caller does between packets: it alone knows the clock.
 pub trait Pace {
@@ -48,8 +48,23 @@ pub fn run<S: Sink>(
     sink: &mut S,
     pace: &mut impl Pace,
 ) -> Result<Report, RunError<S::Error>> {
-    each(source, pace, |packet| pipeline.queue(packet, sink))?;
-    pipeline.finish(sink).map_err(RunError::Sink)
+    let mut packets = 0;
+    loop {
+        for _ in 0..PROGRESS_EVERY {
+            if let Some(packet) = source.at_hand() {
+                pace.packet(packet.time);
+                pipeline.queue(packet, sink).map_err(RunError::Sink)?;
+            } else if let Some(packet) = source.next()? {
+                pace.packet(packet.time);
+                pipeline.queue_any(packet, sink).map_err(RunError::Sink)?;
+            } else {
+                pace.progress(packets, source.progress());
+                return pipeline.finish(sink).map_err(RunError::Sink);
+            }
+            packets += 1;
+        }
+        pace.progress(packets, source.progress());
+    }
 }
 
 /// Takes every packet of a source along the belt and shows each, at its end, to `seen`.
@@ -68,26 +83,17 @@ pub fn watch<S: Sink>(
     pace: &mut impl Pace,
     mut seen: impl FnMut(Seen<'_>) -> Result<(), S::Error>,
 ) -> Result<Report, RunError<S::Error>> {
-    each(source, pace, |packet| pipeline.push(packet, sink, &mut seen))?;
-    pipeline.finish(sink).map_err(RunError::Sink)
-}
-
-fn each<E>(
-    source: &mut impl Source,
-    pace: &mut impl Pace,
-    mut take: impl FnMut(Packet<'_>) -> Result<(), E>,
-) -> Result<(), RunError<E>> {
     let mut packets = 0_u64;
     while let Some(packet) = source.next()? {
         pace.packet(packet.time);
-        take(packet).map_err(RunError::Sink)?;
+        pipeline.push(packet, sink, &mut seen).map_err(RunError::Sink)?;
         packets += 1;
         if packets.is_multiple_of(PROGRESS_EVERY) {
             pace.progress(packets, source.progress());
         }
     }
     pace.progress(packets, source.progress());
-    Ok(())
+    pipeline.finish(sink).map_err(RunError::Sink)
 }
 
 #[cfg(test)]

@@ -159,7 +159,7 @@ fn replay(files: &[PathBuf], config: Config) -> (Vec<Event>, String) {
     let mut source = vtap_capture::open(files).unwrap();
     let decap = Decap::new(vtap_decap::Config::default());
     let mut pipeline = Pipeline::new(decap, Some(Tracker::new(config)));
-    pipeline.plain = true;
+    pipeline.intake.plain = true;
     let mut events = Vec::new();
     let report = vtap_pipeline::run(&mut source, &mut pipeline, &mut events, &mut ()).unwrap();
     (events, format!("{report:?}"))

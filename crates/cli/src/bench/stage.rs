@@ -5,9 +5,10 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use vtap_capture::Source;
-use vtap_decap::{Decap, Stripped};
+use vtap_decap::Decap;
 use vtap_export::{Filtered, Format, Json, Output};
 use vtap_flow::{Checksum, Config, Discard, Event, Profile, Sink, Tracker};
+use vtap_packet::Packet;
 use vtap_pipeline::Pipeline;
 
 use crate::args::Bench;
@@ -60,7 +61,7 @@ impl<'a> Setup<'a> {
 
     pub(super) fn pipeline(&self, checksum: Checksum) -> Pipeline {
         let mut pipeline = Pipeline::new(self.decap(), Some(self.tracker(checksum)));
-        pipeline.plain = self.args.plain;
+        pipeline.intake.plain = self.args.plain;
         pipeline
     }
 
@@ -91,37 +92,20 @@ impl Stage {
         setup: &Setup<'_>,
     ) -> anyhow::Result<Duration> {
         match self {
-            Self::Walk => timed(|| {
-                while let Some(packet) = source.next()? {
-                    black_box(packet);
-                }
-                Ok(())
-            }),
+            Self::Walk => timed(|| each(source, |packet| _ = black_box(packet))),
             Self::Decap => {
                 let mut decap = setup.decap();
                 timed(|| {
-                    while let Some(packet) = source.next()? {
-                        black_box(decap.strip(packet));
-                    }
+                    each(source, |packet| _ = black_box(decap.strip(packet)))?;
                     decap.finish();
                     Ok(())
                 })
             }
             Self::Track(checksum) => {
-                let (mut decap, mut tracker) = (setup.decap(), setup.tracker(checksum));
-                let plain = setup.args.plain;
+                let mut pipeline = setup.pipeline(checksum);
                 timed(|| {
-                    while let Some(packet) = source.next()? {
-                        match decap.strip(packet) {
-                            Stripped::Mirrored(frame) => tracker.queue(&frame, &mut Discard)?,
-                            Stripped::Plain(packet) if plain => {
-                                tracker.queue(&packet, &mut Discard)?;
-                            }
-                            Stripped::Plain(_) | Stripped::Absorbed | Stripped::Skipped(_) => {}
-                        }
-                    }
-                    decap.finish();
-                    Ok(tracker.finish(&mut Discard)?)
+                    vtap_pipeline::run(source, &mut pipeline, &mut Discard, &mut ())?;
+                    Ok(())
                 })
             }
             Self::Replay(format) => {
@@ -134,6 +118,19 @@ impl Stage {
                     Ok(sink.sink.finish()?)
                 })
             }
+        }
+    }
+}
+
+#[inline(always)]
+fn each(source: &mut impl Source, mut take: impl FnMut(Packet<'_>)) -> anyhow::Result<()> {
+    loop {
+        if let Some(packet) = source.at_hand() {
+            take(packet);
+        } else if let Some(packet) = source.next()? {
+            take(packet);
+        } else {
+            return Ok(());
         }
     }
 }

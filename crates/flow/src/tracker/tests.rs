@@ -1,9 +1,9 @@
 use vtap_packet::tcp::Flags;
-use vtap_packet::{Protocol, Tunnel, Vni};
+use vtap_packet::{Protocol, Timestamp, Tunnel, Vni};
 use vtap_testkit::{Conversation, TcpFrame, frame};
 
 use super::*;
-use crate::{Checksum, Event, Profile, Reason, Side, State, StateAfter, Verdict};
+use crate::{Checksum, Event, Profile, Reason, Side, Skip, State, StateAfter, Verdict};
 
 const CLIENT: &str = "10.0.2.4:40000";
 const SERVER: &str = "10.0.2.6:80";

@@ -1,11 +1,12 @@
 use vtap_capture::File;
 use vtap_decap::Decap;
 use vtap_flow::{Config, Discard, Event, Tracker};
+use vtap_packet::Packet;
 use vtap_testkit::frame::{mirrored, pcap, udp};
 use vtap_testkit::traffic;
 
 use super::*;
-use crate::Fate;
+use crate::{Fate, run_parallel};
 
 fn pipeline() -> Pipeline {
     Pipeline::new(Decap::new(vtap_decap::Config::default()), Some(Tracker::new(Config::default())))
@@ -38,7 +39,7 @@ fn packets_that_are_not_mirrored_are_counted_and_tracked_on_request() {
     assert_eq!(events.len(), 9, "three handshakes");
 
     let mut plain = pipeline();
-    plain.plain = true;
+    plain.intake.plain = true;
     let (report, ..) = run_over(&capture(), &mut plain);
     assert_eq!((report.plain, report.skipped().count()), (1, 0));
     assert_eq!(report.flow.unwrap().other, 1);
@@ -47,8 +48,8 @@ fn packets_that_are_not_mirrored_are_counted_and_tracked_on_request() {
 #[test]
 fn each_filter_has_its_own_counter() {
     let mut pipeline = pipeline();
-    pipeline.outer_filter = Some(Box::new(|packet| packet.number > 3));
-    pipeline.inner_filter = Some(Box::new(|packet| packet.number % 2 == 0));
+    pipeline.intake.outer_filter = Some(Box::new(|packet| packet.number > 3));
+    pipeline.intake.inner_filter = Some(Box::new(|packet| packet.number % 2 == 0));
     let (report, ..) = run_over(&capture(), &mut pipeline);
     assert_eq!(report.outer_filter, 3);
     let filtered = report.flow_skipped().find(|(name, _)| *name == "inner-filter").unwrap();
@@ -79,4 +80,89 @@ fn batches_give_the_events_and_counters_of_single_packets() {
     let report = run(&mut source, &mut pipeline(), &mut batched, &mut ()).unwrap();
     assert_eq!(batched, events);
     assert_eq!(format!("{report:?}"), format!("{watched:?}"));
+}
+
+/// Gives so many packets, and fails then.
+struct Failing {
+    frames: Vec<Vec<u8>>,
+    lent: usize,
+}
+
+impl Source for Failing {
+    fn next(&mut self) -> Result<Option<Packet<'_>>, capture::Error> {
+        let frame = self.frames.get(self.lent).ok_or(capture::Error::NoInput)?;
+        self.lent += 1;
+        Ok(Some(vtap_testkit::frame::packet(self.lent as u64, Timestamp::EPOCH, frame)))
+    }
+
+    fn progress(&self) -> Progress {
+        Progress::default()
+    }
+
+    fn damage(&self) -> &[capture::Damage] {
+        &[]
+    }
+
+    fn unlisted_damage(&self) -> u64 {
+        0
+    }
+
+    fn interface(&self, _id: u32) -> Option<&capture::Interface> {
+        None
+    }
+}
+
+#[test]
+fn two_threads_give_the_events_and_counters_of_one() {
+    let frames: Vec<_> =
+        traffic::established(50, 5000, 100, 7).iter().map(|frame| mirrored(27, frame)).collect();
+    let (watched, events, _) = run_over(&frames, &mut pipeline());
+    let mut source = File::from_bytes(pcap(&frames)).unwrap();
+    let mut parallel = Vec::new();
+    let report = run_parallel(&mut source, &mut pipeline(), &mut parallel, &mut ()).unwrap();
+    assert_eq!(parallel, events);
+    assert_eq!(format!("{report:?}"), format!("{watched:?}"));
+}
+
+#[test]
+fn what_was_read_before_a_source_failed_is_told_by_either_loop() {
+    let frames: Vec<_> =
+        traffic::established(50, 3000, 100, 7).iter().map(|frame| mirrored(27, frame)).collect();
+    let [mut one, mut two] = [pipeline(), pipeline()];
+    let [mut of_one, mut of_two] = [Vec::new(), Vec::new()];
+    let source = || Failing { frames: frames.clone(), lent: 0 };
+    assert!(matches!(
+        run(&mut source(), &mut one, &mut of_one, &mut ()),
+        Err(RunError::Capture(capture::Error::NoInput))
+    ));
+    assert!(matches!(
+        run_parallel(&mut source(), &mut two, &mut of_two, &mut ()),
+        Err(RunError::Capture(capture::Error::NoInput))
+    ));
+    let [one, two] = [one.finish(&mut of_one).unwrap(), two.finish(&mut of_two).unwrap()];
+    assert_eq!(one.packets, frames.len() as u64);
+    assert_eq!((of_one, format!("{one:?}")), (of_two, format!("{two:?}")));
+}
+
+/// Takes nothing.
+struct Full;
+
+impl Sink for Full {
+    type Error = &'static str;
+
+    fn event(&mut self, _event: &Event) -> Result<(), Self::Error> {
+        Err("full")
+    }
+}
+
+#[test]
+fn a_sink_that_fails_ends_either_loop() {
+    let frames: Vec<_> =
+        traffic::established(50, 50_000, 0, 7).iter().map(|frame| mirrored(27, frame)).collect();
+    let source = || File::from_bytes(pcap(&frames)).unwrap();
+    let one = run(&mut source(), &mut pipeline(), &mut Full, &mut ());
+    let two = run_parallel(&mut source(), &mut pipeline(), &mut Full, &mut ());
+    for ended in [one, two] {
+        assert!(matches!(ended, Err(RunError::Sink("full"))));
+    }
 }

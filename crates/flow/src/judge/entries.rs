@@ -1,0 +1,102 @@
+//! Flows come and go, and rows are written.
+
+use vtap_packet::Timestamp;
+
+use super::Judge;
+use crate::event::{Event, EventFlag, Side};
+use crate::read::{Observed, Occasion};
+use crate::sink::Sink;
+use crate::table::Full;
+use crate::verdict::StateAfter;
+
+impl Judge {
+    /// Forgets what is over by `now`.
+    #[cold]
+    pub(super) fn turn<S: Sink>(&mut self, now: Timestamp, sink: &mut S) -> Result<(), S::Error> {
+        if self.warm_until.is_none() {
+            self.warm_until = Some(now + self.config.warm_up);
+        }
+        while let Some(at) = self.table.next_due(now) {
+            let row = self.table.entry(at).and_then(|(_, cold)| cold.suppressed.take());
+            self.table.release(at);
+            if let Some(row) = row {
+                self.write(&row, sink)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The flow of a packet, made if it is new; `None` if there is no room for it.
+    pub(super) fn entry<S: Sink>(
+        &mut self,
+        now: Timestamp,
+        observed: &Observed,
+        hash: u64,
+        sink: &mut S,
+    ) -> Result<Option<u32>, S::Error> {
+        if let Some(at) = self.table.find(&observed.key, hash) {
+            if self.table.flow(at).is_some_and(|flow| flow.deadline > now) {
+                return Ok(Some(at));
+            }
+            // Over, and the wheel has not come round to it yet.
+            self.forget(at, sink)?;
+        }
+        let at = match self.table.insert(observed.key, hash, observed.from, now) {
+            Ok(at) => at,
+            Err(Full) => {
+                let profile = self.config.profile;
+                let Some(victim) = self.table.candidate(|flow| flow.may_go(profile)) else {
+                    return Ok(None);
+                };
+                self.stats.evicted += 1;
+                self.forget(victim, sink)?;
+                match self.table.insert(observed.key, hash, observed.from, now) {
+                    Ok(at) => at,
+                    Err(Full) => return Ok(None),
+                }
+            }
+        };
+        self.stats.flows += 1;
+        Ok(Some(at))
+    }
+
+    pub(super) fn forget<S: Sink>(&mut self, at: u32, sink: &mut S) -> Result<(), S::Error> {
+        let row = self.table.entry(at).and_then(|(_, cold)| cold.suppressed.take());
+        self.table.remove(at);
+        row.map_or(Ok(()), |row| self.write(&row, sink))
+    }
+
+    pub(super) fn write<S: Sink>(&mut self, row: &Event, sink: &mut S) -> Result<(), S::Error> {
+        if row.retransmission {
+            self.stats.retransmissions += 1;
+        } else {
+            self.stats.count_event(row.flag);
+        }
+        sink.event(row)
+    }
+}
+
+impl Occasion {
+    pub(super) fn event(
+        self,
+        observed: &Observed,
+        flag: EventFlag,
+        state: StateAfter,
+        side: Option<Side>,
+    ) -> Event {
+        Event {
+            time: self.time,
+            packet: self.number,
+            flag,
+            src: observed.key.socket(observed.from),
+            dst: observed.key.socket(observed.from.other()),
+            tunnel: self.tunnel,
+            state: state.state(),
+            side,
+            reason: None,
+            missing: None,
+            retransmission: false,
+            suppressed: 0,
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The frame that most are, read in one step: Ethernet, IPv4 without options or fragments, TCP
+//! with right checksums and flags that TCP could send, all of it captured.
+//!
+//! Anything else is left to the general reading, which gives the same for what is taken here.
+
+use std::net::Ipv4Addr;
+
+use vtap_packet::tcp::Tcp;
+use vtap_packet::{LinkType, Packet, Protocol, Vni, checksum};
+
+use crate::config::Checksum;
+use crate::key::Key;
+use crate::read::{Content, Observed};
+use crate::segment::Segment;
+use crate::state::Kind;
+
+/// Ethernet, IPv4, TCP.
+const HEADERS: usize = 14 + 20 + 20;
+
+#[inline(always)]
+pub(crate) fn read(packet: &Packet<'_>, vni: Vni, policy: Checksum) -> Option<Observed> {
+    let head = packet.data.first_chunk::<HEADERS>()?;
+    let total_len = usize::from(u16::from_be_bytes([head[16], head[17]]));
+    let usual = packet.link == LinkType::ETHERNET
+        && head[12..15] == [0x08, 0x00, 0x45]
+        && head[20] & 0x3f == 0
+        && head[21] == 0
+        && head[23] == Protocol::TCP.0;
+    if !usual {
+        return None;
+    }
+    let bytes = packet.data.get(14 + 20..14 + total_len)?;
+    let tcp = Tcp::parse(bytes).ok()?;
+    let len = bytes.len().checked_sub(tcp.header_len.max(Tcp::HEADER_LEN))?;
+    let kind = Kind::of(tcp.flags)?;
+    let src = Ipv4Addr::new(head[26], head[27], head[28], head[29]);
+    let dst = Ipv4Addr::new(head[30], head[31], head[32], head[33]);
+    let right = policy == Checksum::Off
+        || checksum::of(&head[14..34]) == 0xffff
+            && checksum::transport(src.into(), dst.into(), Protocol::TCP, bytes) == 0xffff;
+    if !right || tcp.header_len < Tcp::HEADER_LEN {
+        return None;
+    }
+    let (key, from) = Key::of_ipv4((src, tcp.src_port), (dst, tcp.dst_port), Protocol::TCP, vni);
+    let content = Content::Segment(Segment::new(kind, tcp, u32::try_from(len).ok()?));
+    Some(Observed { key, from, content, offloaded: false, truncated: false })
+}
