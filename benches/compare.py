@@ -61,7 +61,7 @@ def summary(out, _):
 
 
 FIELDS = "frame.number vxlan.vni ip.src ip.dst tcp.srcport tcp.dstport tcp.flags"
-REPLAY = "vtap replay --summary OUT/summary.json --format"
+REPLAY = "vtap replay --threads 1 --summary OUT/summary.json --format"
 TOOLS = [
     Tool("walk", "walk IN", "finds each packet, looks at none: the floor", "benches/peers"),
     Tool("cp", "cp --reflink=never IN OUT/copy", "copies the file", "coreutils"),
@@ -72,6 +72,8 @@ TOOLS = [
     Tool("vtap replay, checksums off", f"{REPLAY} none --checksum off IN", "decapsulates, tracks", flows=summary),
     Tool(REFERENCE, f"{REPLAY} none IN", "the same, and sums every byte", flows=summary),
     Tool("vtap replay to JSON", f"{REPLAY} json IN > OUT/events", "the same, writes events", flows=summary),
+    Tool("vtap replay, 2 threads", f"{REPLAY} none IN".replace("--threads 1", "--threads 2"),
+         "as vtap replay, on two threads", threads=True, flows=summary),
     Tool("flowscope", "flowscope IN", "cuts 50 bytes off, tracks flows without VNI (Rust library)", "benches/peers",
          flows=found(r"(\d+) flows")),
     Tool("nfpcapd", "nfpcapd -r INNER -w OUT", "flow records of packets without envelope, two for a connection",

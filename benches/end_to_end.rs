@@ -13,12 +13,20 @@ use vtap_flow::{Checksum, Config, Discard, EventFlag, Tracker};
 use vtap_pipeline::{Pipeline, Report, run};
 use vtap_testkit::{frame, traffic};
 
-const FLOWS: usize = 1000;
+/// Name, flows, and bytes of payload of which one is taken for each packet. Of many flows, most
+/// packets are those that open them.
+const CAPTURES: [(&str, usize, &[usize]); 5] = [
+    ("small-1", 1, &[0]),
+    ("small-1000", 1000, &[0]),
+    ("small-100000", 100_000, &[0]),
+    ("small-1000000", 1_000_000, &[0]),
+    ("mix-20000", 20_000, &MIX),
+];
 
 fn main() {
     let mut criterion = criterion();
-    for (name, lens) in [("small", &[0][..]), ("mix", &MIX)] {
-        let (opening, data) = traffic::lasting(FLOWS, PACKETS, lens, 1);
+    for (name, flows, lens) in CAPTURES {
+        let (opening, data) = traffic::lasting(flows, PACKETS, lens, 1);
         let frames: Vec<_> =
             opening.iter().chain(&data).map(|inner| frame::mirrored(27, inner)).collect();
         let count = frames.len();
@@ -36,7 +44,7 @@ fn main() {
         {
             let report = replay(&capture, checksum);
             let flow = report.flow.expect("it tracks");
-            assert_eq!((report.decapsulated(), flow.flows), (count as u64, FLOWS as u64));
+            assert_eq!((report.decapsulated(), flow.flows), (count as u64, flows as u64));
             assert_eq!(flow.events(EventFlag::Invalid), 0);
             measure_many(&mut criterion, "end_to_end", &format!("{name}/{policy}"), count, || {
                 black_box(replay(&capture, checksum));

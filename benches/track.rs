@@ -10,7 +10,7 @@ use vtap_testkit::traffic;
 
 fn main() {
     let mut criterion = criterion();
-    for flows in [1, 1000, 100_000] {
+    for flows in [1, 1000, 100_000, 1_000_000] {
         let (opening, data) = traffic::lasting(flows, PACKETS, &[46], 1);
         let (handshakes, opening) = (opening.len(), Frames::new(opening));
         let data = Frames::new(data);

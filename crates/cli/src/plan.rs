@@ -70,11 +70,16 @@ pub(crate) fn tracking(args: &args::Tracking) -> Config {
 /// How many threads a replay has.
 pub(crate) fn threads(args: &args::Replay) -> usize {
     let all = || match args.speed {
-        args::Speed::Max => thread::available_parallelism().map_or(1, usize::from),
+        args::Speed::Max => processors(),
         // It waits for the clock most of the time.
         args::Speed::Times(_) => 1,
     };
     args.threads.map_or_else(all, usize::from).min(2)
+}
+
+/// Processors that this process may use.
+pub(crate) fn processors() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// The whole belt, filters included.

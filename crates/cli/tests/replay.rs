@@ -464,6 +464,33 @@ fn decap_writes_only_what_passes_the_inner_filter() {
 }
 
 #[test]
+fn the_output_is_the_same_with_any_number_of_threads() {
+    let frames: Vec<_> = traffic::established(200, 30_000, 100, 3)
+        .iter()
+        .map(|inner| frame::mirrored(27, inner))
+        .collect();
+    let directory = tempfile::tempdir().unwrap();
+    let busy = directory.path().join("busy.pcap");
+    fs::write(&busy, frame::pcap(&frames)).unwrap();
+    for path in tap().into_iter().chain([busy]) {
+        for options in [&["--format", "json"][..], &["--profile", "linux", "--plain"]] {
+            let with = |threads: &str| {
+                let mut args = vec!["replay", "--summary", "json", "--threads", threads];
+                args.extend(options);
+                let ran = vtap(&strings(&args, &path));
+                let mut summary: Value = serde_json::from_str(&ran.stderr).unwrap();
+                summary.as_object_mut().unwrap().remove("seconds");
+                (ran.stdout, summary, ran.status)
+            };
+            let one = with("1");
+            for threads in ["2", "8"] {
+                assert_eq!(with(threads), one, "{}, {threads} threads", path.display());
+            }
+        }
+    }
+}
+
+#[test]
 fn a_closed_pipe_ends_quietly() {
     let frames: Vec<_> = traffic::established(4000, 0, 0, 1)
         .iter()

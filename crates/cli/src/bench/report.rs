@@ -10,7 +10,7 @@ use vtap_synth::Config;
 
 use super::capture::{Capture, Synthetic};
 use super::machine::Machine;
-use super::stage::{Setup, Stage};
+use super::stage::{Setup, Stage, Threads};
 use crate::summary::{count, invalid, list, size, unmirrored};
 
 /// All that is told.
@@ -63,7 +63,8 @@ impl Figure {
         match self.stage {
             Stage::Walk | Stage::Decap => name.to_owned(),
             Stage::Track(checksum) => format!("{name} --checksum {}", policy(checksum)),
-            Stage::Replay(format) => format!("{name} --format {format}"),
+            Stage::Replay(format, Threads::One) => format!("{name} --format {format}"),
+            Stage::Replay(format, Threads::Two) => format!("{name} --format {format}, 2 threads"),
         }
     }
 }
@@ -84,7 +85,7 @@ impl Results<'_> {
         }
         let _ = writeln!(
             text,
-            "\n{:<31} {:>9} {:>9} {:>9} {:>8}",
+            "\n{:<32} {:>9} {:>9} {:>9} {:>8}",
             "STAGE", "NS/PACKET", "MPPS", "GBIT/S", "× WALK"
         );
         for figure in &self.figures {
@@ -92,11 +93,11 @@ impl Results<'_> {
             let (mpps, gbit, walks) =
                 (figure.mpps(), self.gbit_per_second(figure), self.times_walk(figure));
             let _ =
-                writeln!(text, "{label:<31} {median:>9.1} {mpps:>9.2} {gbit:>9.1} {walks:>8.1}");
+                writeln!(text, "{label:<32} {median:>9.1} {mpps:>9.2} {gbit:>9.1} {walks:>8.1}");
         }
         let _ = match self.writing.median {
-            Some(nanos) => writeln!(text, "{:<31} {nanos:>9.1} each, written as JSON", "events"),
-            None => writeln!(text, "{:<31} none to write", "events"),
+            Some(nanos) => writeln!(text, "{:<32} {nanos:>9.1} each, written as JSON", "events"),
+            None => writeln!(text, "{:<32} none to write", "events"),
         };
         text.push_str("\nEach stage does the work of those above it as well. ");
         let _ = match self.runs {
@@ -233,7 +234,10 @@ impl Results<'_> {
         match figure.stage {
             Stage::Walk | Stage::Decap => None,
             Stage::Track(checksum) => stage.insert("checksum".to_owned(), policy(checksum).into()),
-            Stage::Replay(format) => stage.insert("format".to_owned(), format.name().into()),
+            Stage::Replay(format, threads) => {
+                stage.insert("threads".to_owned(), (threads as u8 + 1).into());
+                stage.insert("format".to_owned(), format.name().into())
+            }
         };
         for (name, value) in [
             ("ns_per_packet", figure.median),

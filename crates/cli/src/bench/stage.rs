@@ -9,7 +9,7 @@ use vtap_decap::Decap;
 use vtap_export::{Filtered, Format, Json, Output};
 use vtap_flow::{Checksum, Config, Discard, Event, Profile, Sink, Tracker};
 use vtap_packet::Packet;
-use vtap_pipeline::Pipeline;
+use vtap_pipeline::{Pipeline, run, run_parallel};
 
 use crate::args::Bench;
 use crate::plan;
@@ -24,7 +24,14 @@ pub(super) enum Stage {
     /// Following the flow, with this checksum policy; events are forgotten.
     Track(Checksum),
     /// All that `vtap replay` does, written to nowhere in this format.
-    Replay(Format),
+    Replay(Format, Threads),
+}
+
+/// How many threads a replay has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Threads {
+    One,
+    Two,
 }
 
 /// Makes the parts of a belt; every pass has new ones, so tables begin empty.
@@ -55,7 +62,10 @@ impl<'a> Setup<'a> {
         if self.checksum() != Checksum::Off {
             stages.push(Stage::Track(self.checksum()));
         }
-        stages.extend([Stage::Replay(Format::None), Stage::Replay(Format::Json)]);
+        for threads in [Threads::One, Threads::Two].into_iter().take(plan::processors()) {
+            stages
+                .extend([Format::None, Format::Json].map(|format| Stage::Replay(format, threads)));
+        }
         stages
     }
 
@@ -81,7 +91,7 @@ impl Stage {
             Self::Walk => "walk",
             Self::Decap => "decap",
             Self::Track(_) => "track",
-            Self::Replay(_) => "replay",
+            Self::Replay(..) => "replay",
         }
     }
 
@@ -104,17 +114,20 @@ impl Stage {
             Self::Track(checksum) => {
                 let mut pipeline = setup.pipeline(checksum);
                 timed(|| {
-                    vtap_pipeline::run(source, &mut pipeline, &mut Discard, &mut ())?;
+                    run(source, &mut pipeline, &mut Discard, &mut ())?;
                     Ok(())
                 })
             }
-            Self::Replay(format) => {
+            Self::Replay(format, threads) => {
                 let mut pipeline = setup.pipeline(setup.checksum());
                 let output = Output::stream(format, Box::new(io::sink()));
                 let flags = format.flags();
                 let mut sink = Filtered { sink: output, flags, retransmissions: false };
                 timed(|| {
-                    vtap_pipeline::run(source, &mut pipeline, &mut sink, &mut ())?;
+                    match threads {
+                        Threads::One => run(source, &mut pipeline, &mut sink, &mut ()),
+                        Threads::Two => run_parallel(source, &mut pipeline, &mut sink, &mut ()),
+                    }?;
                     Ok(sink.sink.finish()?)
                 })
             }
