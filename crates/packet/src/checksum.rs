@@ -54,10 +54,12 @@ const BLOCK: usize = 64;
 fn sum(bytes: &[u8]) -> u64 {
     let (blocks, rest) = bytes.as_chunks::<BLOCK>();
     let mut sum = if blocks.is_empty() { 0 } else { sum_of_blocks(blocks) };
-    let (words, rest) = rest.as_chunks::<4>();
-    for word in words {
-        sum += u64::from(u32::from_ne_bytes(*word));
+    let (quads, rest) = rest.as_chunks::<16>();
+    for quad in quads {
+        sum += sum_of_words(quad.as_chunks().0);
     }
+    let (words, rest) = rest.as_chunks::<4>();
+    sum += sum_of_words(words);
     // The last bytes, with zeros behind them.
     match *rest {
         [a] => sum + u64::from(u16::from_ne_bytes([a, 0])),
@@ -65,6 +67,11 @@ fn sum(bytes: &[u8]) -> u64 {
         [a, b, c] => sum + u64::from(u32::from_ne_bytes([a, b, c, 0])),
         _ => sum,
     }
+}
+
+#[inline(always)]
+fn sum_of_words(words: &[[u8; 4]]) -> u64 {
+    words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum()
 }
 
 #[inline(never)]
