@@ -2,7 +2,8 @@
 //! as JSON.
 //!
 //! Laws: those of [`vtap_pipeline::Report`], asserted as the run ends; every packet is seen once;
-//! every event is one line of JSON; a run that only decapsulates counts the same packets.
+//! every event is one line of JSON; batches give the bytes and counters of single packets; a run
+//! that only decapsulates counts the same packets.
 
 #![no_main]
 
@@ -13,7 +14,7 @@ use vtap_capture::File;
 use vtap_decap::{Config as DecapConfig, Decap};
 use vtap_export::Json;
 use vtap_flow::{Config, EventFlag, Profile, Tracker};
-use vtap_pipeline::{Pipeline, Report, watch};
+use vtap_pipeline::{Pipeline, Report, run, watch};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(file) = File::from_bytes(bytes.to_vec()) else { return };
@@ -24,21 +25,32 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(linux.decap, stripped.decap);
 });
 
-fn follow(bytes: &[u8], profile: Option<Profile>) -> Report {
-    let mut file = File::from_bytes(bytes.to_vec()).expect("it was opened before");
+fn pipeline(profile: Option<Profile>) -> Pipeline {
     let config = |profile| Config { max_flows: 16, ..Config::new(profile) };
     let tracker = profile.map(|profile| Tracker::new(config(profile)));
     let mut pipeline = Pipeline::new(Decap::new(DecapConfig::default()), tracker);
     pipeline.intake.plain = true;
+    pipeline
+}
+
+fn follow(bytes: &[u8], profile: Option<Profile>) -> Report {
+    let file = || File::from_bytes(bytes.to_vec()).expect("it was opened before");
+    let (mut file, mut batched_file) = (file(), file());
+    let mut pipeline_of_one = pipeline(profile);
     let mut json = Json::new(Vec::new());
     let mut seen = 0_u64;
-    let report = watch(&mut file, &mut pipeline, &mut json, &mut (), |_| {
+    let report = watch(&mut file, &mut pipeline_of_one, &mut json, &mut (), |_| {
         seen += 1;
         Ok::<_, io::Error>(())
     });
     let report = report.expect("bytes in memory do not fail");
     assert_eq!(seen, report.packets);
     let lines = json.finish().expect("a vector takes all");
+    let mut json = Json::new(Vec::new());
+    let batched = run(&mut batched_file, &mut pipeline(profile), &mut json, &mut ());
+    let batched = batched.expect("bytes in memory do not fail");
+    assert_eq!(format!("{batched:?}"), format!("{report:?}"));
+    assert_eq!(json.finish().expect("a vector takes all"), lines);
     let mut events = 0;
     for line in lines.split_inclusive(|byte| *byte == b'\n') {
         let event: serde_json::Value = serde_json::from_slice(line).expect("a line of JSON");

@@ -85,11 +85,6 @@ impl Batch {
         self.0.len()
     }
 
-    /// Forgets them.
-    pub fn clear(&mut self) {
-        self.0.clear();
-    }
-
     /// Whether there is none.
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
