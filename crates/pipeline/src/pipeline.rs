@@ -85,12 +85,18 @@ impl Pipeline {
     /// # Errors
     ///
     /// Those of the sink and of `seen`.
+    #[inline]
     pub fn push<S: Sink>(
         &mut self,
         packet: Packet<'_>,
         sink: &mut S,
         seen: impl FnOnce(Seen<'_>) -> Result<(), S::Error>,
     ) -> Result<(), S::Error> {
+        if self.tracker.is_none()
+            && let Some(packet) = self.intake.take_usual(&packet)
+        {
+            return seen(Seen { packet, fate: Fate::Passed });
+        }
         let packet = match self.intake.take(packet) {
             Taken::Frame(packet) => packet,
             Taken::Aside(aside) => return seen(aside),

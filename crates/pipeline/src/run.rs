@@ -83,17 +83,23 @@ pub fn watch<S: Sink>(
     pace: &mut impl Pace,
     mut seen: impl FnMut(Seen<'_>) -> Result<(), S::Error>,
 ) -> Result<Report, RunError<S::Error>> {
-    let mut packets = 0_u64;
-    while let Some(packet) = source.next()? {
-        pace.packet(packet.time);
-        pipeline.push(packet, sink, &mut seen).map_err(RunError::Sink)?;
-        packets += 1;
-        if packets.is_multiple_of(PROGRESS_EVERY) {
-            pace.progress(packets, source.progress());
+    let mut packets = 0;
+    loop {
+        for _ in 0..PROGRESS_EVERY {
+            if let Some(packet) = source.at_hand() {
+                pace.packet(packet.time);
+                pipeline.push(packet, sink, &mut seen).map_err(RunError::Sink)?;
+            } else if let Some(packet) = source.next()? {
+                pace.packet(packet.time);
+                pipeline.push(packet, sink, &mut seen).map_err(RunError::Sink)?;
+            } else {
+                pace.progress(packets, source.progress());
+                return pipeline.finish(sink).map_err(RunError::Sink);
+            }
+            packets += 1;
         }
+        pace.progress(packets, source.progress());
     }
-    pace.progress(packets, source.progress());
-    pipeline.finish(sink).map_err(RunError::Sink)
 }
 
 #[cfg(test)]
