@@ -91,10 +91,12 @@ impl Window {
         if self.ahead < self.at + AHEAD
             && let Held::Mapped(bytes) = &self.held
         {
+            // Long records are stepped over faster than so many lines are asked for.
+            let from = self.ahead.max(self.at);
             for line in 0..LINES {
-                prefetch_index(bytes, self.ahead + line * CACHE_LINE);
+                prefetch_index(bytes, from + line * CACHE_LINE);
             }
-            self.ahead += LINES * CACHE_LINE;
+            self.ahead = from + LINES * CACHE_LINE;
         }
     }
 
