@@ -27,6 +27,9 @@ pub(crate) struct Merge {
     lent: Option<(usize, Found)>,
     /// Those that packets were lent of, in the order they were met.
     interfaces: Vec<Interface>,
+    /// Of these, the ones whose files have ended: a file that begins later goes on with the same
+    /// number, as the pieces of a rotated capture were all taken at one place.
+    ended: Vec<u32>,
     number: u64,
     log: Log,
     /// Files that failed after they were added.
@@ -59,6 +62,7 @@ impl Merge {
             next: BinaryHeap::new(),
             lent: None,
             interfaces: Vec::new(),
+            ended: Vec::new(),
             number: 0,
             log: Log::new(Arc::from(Path::new(""))),
             failed: Vec::new(),
@@ -111,13 +115,13 @@ impl Merge {
                 if !file.damage().is_empty() {
                     self.log.absorb(file.log_mut());
                 }
+                return;
             }
-            Ok(None) => member.close(&mut self.log),
-            Err(error) => {
-                member.close(&mut self.log);
-                self.failed.push(error);
-            }
+            Ok(None) => {}
+            Err(error) => self.failed.push(error),
         }
+        member.close(&mut self.log);
+        self.ended.extend(member.interfaces.iter().flatten());
     }
 
     /// Opens a member again whose turn it is, and finds its first packet. Where that fails, the
@@ -160,7 +164,7 @@ impl Source for Merge {
         }
         let Some((at, found)) = self.lent else { return Ok(None) };
         let Some(member) = self.members.get_mut(at) else { return Ok(None) };
-        let interface = member.interface(found.interface, &mut self.interfaces);
+        let interface = member.interface(found.interface, &mut self.interfaces, &mut self.ended);
         let State::Open(file, _) = &member.state else { return Ok(None) };
         self.number += 1;
         Ok(Some(Packet { interface, ..file.lend(&found, self.number) }))
@@ -191,19 +195,30 @@ impl Source for Merge {
 impl Member {
     /// The number in the merge of one of its interfaces.
     #[inline]
-    fn interface(&mut self, own: u32, all: &mut Vec<Interface>) -> u32 {
+    fn interface(&mut self, own: u32, all: &mut Vec<Interface>, ended: &mut Vec<u32>) -> u32 {
         match self.interfaces.get(own as usize) {
             Some(Some(id)) => *id,
-            _ => self.introduce(own, all),
+            _ => self.introduce(own, all, ended),
         }
     }
 
     #[cold]
-    fn introduce(&mut self, own: u32, all: &mut Vec<Interface>) -> u32 {
-        let id = u32::try_from(all.len()).unwrap_or(u32::MAX);
-        if let State::Open(file, _) = &self.state {
-            all.extend(file.interface(own).cloned());
-        }
+    fn introduce(&mut self, own: u32, all: &mut Vec<Interface>, ended: &mut Vec<u32>) -> u32 {
+        let interface = match &self.state {
+            State::Open(file, _) => file.interface(own),
+            State::Waiting | State::Done => None,
+        };
+        let alike = |id: &u32| all.get(*id as usize) == interface;
+        let id = match ended.iter().position(alike) {
+            Some(at) => ended.swap_remove(at),
+            None => {
+                let id = u32::try_from(all.len()).unwrap_or(u32::MAX);
+                all.extend(interface.cloned());
+                // Here and not where a file ends, among packets.
+                ended.reserve(all.len());
+                id
+            }
+        };
         let own = own as usize;
         self.interfaces.resize(self.interfaces.len().max(own + 1), None);
         if let Some(place) = self.interfaces.get_mut(own) {

@@ -180,6 +180,20 @@ fn interfaces_of_different_files_are_told_apart() {
 }
 
 #[test]
+fn the_pieces_of_a_rotated_capture_are_of_one_interface() {
+    let folder = Folder::new(&[
+        ("first", pcap(b'1', &[1, 2])),
+        ("second", pcap(b'2', &[3, 4])),
+        ("elsewhere", pcap(b'e', &[1, 5])),
+    ]);
+    let mut inputs = open(&folder.paths(&["first", "second", "elsewhere"])).unwrap();
+    let read = drain(&mut inputs);
+    assert_eq!(names(&read), "1e122e");
+    let ids: Vec<_> = read.packets.iter().map(|packet| packet.interface).collect();
+    assert_eq!(ids, [0, 1, 0, 0, 0, 1]);
+}
+
+#[test]
 fn damage_of_a_merge_names_its_files_once() {
     let mut cut = pcap(b'a', &[1, 3]);
     cut.truncate(cut.len() - 1);

@@ -24,7 +24,7 @@ pub struct Decap {
 pub enum Stripped<'a> {
     /// Mirrored: the customer's frame, with its tunnel.
     Mirrored(Packet<'a>),
-    /// Not mirrored: the packet as it came.
+    /// Not mirrored: the packet as it came, its interface told exactly.
     Plain(Packet<'a>),
     /// A fragment of an envelope that did not complete it.
     Absorbed,
@@ -100,8 +100,9 @@ impl Decap {
         let Found::Datagram(outer) = outer(packet, config, fragments) else { return false };
         match unwrap(packet, outer, config, &mut Stats::default()) {
             Stripped::Mirrored(walked) => {
-                let all =
-                    |of: &Packet<'_>| (of.link, of.wire_len, of.tunnel, of.data.as_ptr_range());
+                let all = |of: &Packet<'_>| {
+                    (of.link, of.interface, of.wire_len, of.tunnel, of.data.as_ptr_range())
+                };
                 all(&walked) == all(frame)
             }
             _ => false,
@@ -114,7 +115,7 @@ impl Decap {
         let Self { config, fragments, stats } = self;
         let stripped = match outer(&packet, config, fragments) {
             Found::Datagram(outer) => unwrap(&packet, outer, config, stats),
-            Found::Nothing => Stripped::Plain(packet),
+            Found::Nothing => Stripped::Plain(Packet { interface: packet.place(), ..packet }),
             Found::Absorbed => Stripped::Absorbed,
             Found::Skipped(skip) => Stripped::Skipped(skip),
         };
@@ -225,6 +226,7 @@ fn unwrap<'a>(
             None => {
                 return Stripped::Mirrored(Packet {
                     link: admitted.link,
+                    interface: packet.place(),
                     wire_len: u32::try_from(wire_len).unwrap_or(u32::MAX),
                     data: admitted.frame,
                     tunnel: Some(tunnel),

@@ -54,6 +54,7 @@ pub(crate) fn strip<'a>(packet: &Packet<'a>, ports: &PortSet) -> Option<Packet<'
     };
     inner.then(|| Packet {
         link: LinkType::ETHERNET,
+        interface: packet.place(),
         wire_len: u32::try_from(data.len()).unwrap_or(u32::MAX),
         data,
         tunnel: Some(Tunnel {

@@ -97,6 +97,14 @@ pub fn network(link: LinkType, frame: &[u8]) -> Result<(EtherType, &[u8]), Malfo
     }
 }
 
+/// The kernel's index of the interface that a frame passed, where its header tells: a cooked capture
+/// of all interfaces (SLL2) has frames of several.
+#[inline]
+pub fn interface_index(link: LinkType, frame: &[u8]) -> Option<u32> {
+    let index = frame.get(4..8).filter(|_| link == LinkType::LINUX_SLL2)?;
+    index.first_chunk().map(|index| u32::from_be_bytes(*index))
+}
+
 fn ethernet(frame: &[u8]) -> Result<(EtherType, &[u8]), Malformed> {
     let short = Malformed::short(Layer::Link, 14, frame.len());
     let header = Ethernet2HeaderSlice::from_slice(frame).map_err(|_| short)?;
@@ -185,6 +193,14 @@ mod tests {
         sll2.extend([0; 18]);
         sll2.push(0x45);
         assert_eq!(network(LinkType::LINUX_SLL2, &sll2).unwrap(), (EtherType::IPV4, &[0x45][..]));
+    }
+
+    #[test]
+    fn only_sll2_tells_the_interface() {
+        let sll2 = [0x08, 0, 0, 0, 0, 0, 1, 2, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(interface_index(LinkType::LINUX_SLL2, &sll2), Some(0x102));
+        assert_eq!(interface_index(LinkType::LINUX_SLL2, &sll2[..7]), None);
+        assert_eq!(interface_index(LinkType::LINUX_SLL, &sll2), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::{LinkType, Timestamp, Vni};
+use crate::{LinkType, Timestamp, Vni, link};
 
 /// A packet on loan: bytes with a time.
 ///
@@ -16,7 +16,8 @@ pub struct Packet<'a> {
     pub time: Timestamp,
     /// What the first byte of `data` belongs to.
     pub link: LinkType,
-    /// Capture interface: the pcapng interface id, or the position of the file in a merge.
+    /// Capture interface: the id in the pcapng file or in the merge of files. Once decapsulated,
+    /// the [place](Self::place).
     pub interface: u32,
     /// Length of this frame on the wire, in bytes; at least `data.len()`.
     pub wire_len: u32,
@@ -30,6 +31,14 @@ impl Packet<'_> {
     /// Whether the capture kept only the beginning of the frame (a snaplen).
     pub fn is_truncated(&self) -> bool {
         self.data.len() < self.wire_len as usize
+    }
+
+    /// Where it was captured: the capture interface and, in a capture of all interfaces of a
+    /// machine, which of them. Equal for packets that passed the same point.
+    #[inline]
+    pub fn place(&self) -> u32 {
+        let index = link::interface_index(self.link, self.data).unwrap_or_default();
+        self.interface.rotate_left(20) ^ index
     }
 }
 
