@@ -170,6 +170,16 @@ pub(crate) struct Tracking {
     #[arg(long)]
     pub(crate) fold_vni: bool,
 
+    /// Span of packet time in which a packet that another tap or interface shows again, or a
+    /// router sends on, is recognised as a copy; 0 follows every packet
+    #[arg(long, value_name = "SECONDS", default_value = "250ms", value_parser = seconds)]
+    pub(crate) dedup_window: Duration,
+
+    /// Span of packet time for which a segment that does not fit waits for one that it may have
+    /// overtaken in the mirror, before it is INVALID [default: 10ms; 0 with --profile linux]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) reorder_window: Option<Duration>,
+
     /// Also track packets that are not mirrored, as they are
     #[arg(long)]
     pub(crate) plain: bool,

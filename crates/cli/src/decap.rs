@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::Context;
 use vtap_capture::{PcapWriter, PcapngWriter};
 use vtap_packet::{LinkType, Packet, Vni};
-use vtap_pipeline::{Fate, Pipeline, RunError};
+use vtap_pipeline::{Fate, Pipeline, RunError, Seen, Watched};
 
 use crate::args::{Decap, Speed};
 use crate::progress::Clock;
@@ -27,9 +27,13 @@ pub(crate) fn run(args: &Decap) -> anyhow::Result<Finish> {
     let mut frames = Frames::create(&args.output)?;
     let mut clock = Clock::start(Speed::Max);
 
-    let ran = vtap_pipeline::watch(&mut inputs, &mut pipeline, &mut Silent, &mut clock, |seen| {
-        if seen.fate == Fate::Passed { frames.write(&seen.packet) } else { Ok(()) }
-    });
+    let ran =
+        vtap_pipeline::watch(&mut inputs, &mut pipeline, &mut Silent, &mut clock, |watched| {
+            match watched {
+                Watched::Packet(Seen { packet, fate: Fate::Passed }) => frames.write(&packet),
+                _ => Ok(()),
+            }
+        });
     clock.clear();
     let (report, failed) = match ran {
         Ok(report) => (report, None),

@@ -28,7 +28,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use tracing_subscriber::EnvFilter;
-use vtap_flow::{Event, Sink};
+use vtap_flow::{Event, Gap, Sink};
 
 use args::{Command, Vtap};
 
@@ -48,6 +48,10 @@ impl Sink for Silent {
     type Error = io::Error;
 
     fn event(&mut self, _event: &Event) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn gap(&mut self, _gap: &Gap) -> io::Result<()> {
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use anyhow::Context;
 use vtap_capture::Inputs;
 use vtap_decap::{Decap, PortSet};
 use vtap_export::{Directory, Filtered, Output};
-use vtap_flow::{Checksum, Config, Profile, Tracker};
+use vtap_flow::{Checksum, Config, Copies, Profile, Tracker};
 #[cfg(feature = "live")]
 use vtap_pipeline::Filter;
 use vtap_pipeline::Pipeline;
@@ -57,13 +57,15 @@ pub(crate) fn decap(args: &args::Envelope) -> Decap {
 pub(crate) fn tracking(args: &args::Tracking) -> Config {
     let defaults = Config::new(Profile::from(args.profile));
     Config {
+        profile: defaults.profile,
         pickup: args.pickup.map_or(defaults.pickup, |switch| switch == args::Switch::On),
         checksum: args.checksum.map_or(defaults.checksum, Checksum::from),
         warm_up: args.warm_up.unwrap_or(defaults.warm_up),
         max_flows: args.max_flows,
         invalid_limit: args.invalid_limit,
         fold_vni: args.fold_vni,
-        ..defaults
+        copies: Copies { window: args.dedup_window, ..defaults.copies },
+        reordering: args.reorder_window.unwrap_or(defaults.reordering),
     }
 }
 

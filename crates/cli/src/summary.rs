@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use vtap_capture::{Damage, Inputs, Source};
-use vtap_flow::{EventFlag, Reason};
+use vtap_flow::{EventFlag, Reason, Tap};
 use vtap_pipeline::Report;
 
 use crate::args::SummaryTo;
@@ -114,12 +114,19 @@ impl<'a> Summary<'a> {
             "flow_skipped": counts(&mut self.report.flow_skipped()),
             "flows": flow.flows,
             "midstream": flow.midstream,
+            "one_way": flow.one_way,
+            "egress_only": flow.egress_only,
+            "gaps": flow.gaps,
+            "resumed": flow.resumed,
+            "reordered": flow.reordered,
+            "super_packets": flow.super_packets,
             "evicted": flow.evicted,
             "offloaded": flow.offloaded,
             "truncated": flow.truncated,
             "events": counts(&mut EventFlag::ALL.iter().map(|flag| (flag.name(), flow.events(*flag)))),
             "retransmissions": flow.retransmissions,
             "invalid": counts(&mut invalid(self.report)),
+            "taps": taps(self.report),
             "damaged": self.damaged().map(place).collect::<Vec<_>>(),
             "damaged_unlisted": self.inputs.unlisted_damage(),
             "cut": self.inputs.damage().iter().filter(|damage| damage.is_cut()).map(place)
@@ -171,6 +178,10 @@ impl<'a> Summary<'a> {
             if flow.other > 0 {
                 row("other IP", count(flow.other));
             }
+            let mirror = mirror(&flow);
+            if !mirror.is_empty() {
+                row("mirror", mirror);
+            }
             let skipped = list(self.report.flow_skipped());
             if !skipped.is_empty() {
                 row("not tracked", skipped);
@@ -204,6 +215,19 @@ impl<'a> Summary<'a> {
     }
 }
 
+/// Counters of each tap, by its address.
+fn taps(report: &Report) -> Value {
+    let tap = |tap: &Tap| {
+        let counters = json!({
+            "packets": tap.packets,
+            "duplicates": tap.duplicates,
+            "gaps": tap.gaps,
+        });
+        Some((tap.address?.to_string(), counters))
+    };
+    Value::Object(report.taps.iter().filter_map(tap).collect())
+}
+
 /// INVALID segments by reason; zeros are left out.
 pub(crate) fn invalid(report: &Report) -> impl Iterator<Item = (&'static str, u64)> + use<> {
     let flow = report.flow.unwrap_or_default();
@@ -220,6 +244,24 @@ pub(crate) fn unmirrored(report: &Report) -> String {
         "\nNo mirrored packet was found; {} are not mirrored. To track them as they are, add \
          --plain;\nif the TAP sends to another UDP port than 4789, add --port.\n",
         count(report.not_mirrored)
+    )
+}
+
+/// What the mirror did to the traffic; zeros are left out.
+fn mirror(flow: &vtap_flow::Stats) -> String {
+    list(
+        [
+            ("duplicates", flow.duplicates),
+            ("forwarded", flow.forwarded),
+            ("reordered", flow.reordered),
+            ("gaps", flow.gaps),
+            ("connections resumed", flow.resumed),
+            ("one-way", flow.one_way),
+            ("egress-only", flow.egress_only),
+            ("super-packets", flow.super_packets),
+        ]
+        .into_iter()
+        .filter(|(_, count)| *count > 0),
     )
 }
 

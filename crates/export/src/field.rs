@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 /// Appends `text` as it is. Names in events are plain ASCII, so no format has to escape them.
 pub(crate) fn text(out: &mut Vec<u8>, text: &str) {
@@ -65,6 +66,12 @@ const fn eight_digits(number: u64) -> u64 {
     let twos = hundreds | (fours - hundreds * 100) << 16;
     let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
     tens | (twos - tens * 10) << 8
+}
+
+/// Appends a span in seconds, to the millisecond.
+pub(crate) fn seconds(out: &mut Vec<u8>, span: Duration) {
+    // Writing to a vector cannot fail.
+    let _ = write!(out, "{}.{:03}", span.as_secs(), span.subsec_millis());
 }
 
 /// Appends an address in its usual form: dotted decimal, or as RFC 5952 has it. Inline as

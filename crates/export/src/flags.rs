@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use vtap_flow::{Event, EventFlag, Sink};
+use vtap_flow::{Event, EventFlag, Gap, Sink};
 
 /// A set of event flags, written as their names with commas between: `SYN-ACK,RST`, or `all`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -118,6 +118,10 @@ impl<S: Sink> Sink for Filtered<S> {
         let wanted =
             self.flags.contains(event.flag) && (self.retransmissions || !event.retransmission);
         if wanted { self.sink.event(event) } else { Ok(()) }
+    }
+
+    fn gap(&mut self, gap: &Gap) -> Result<(), S::Error> {
+        self.sink.gap(gap)
     }
 }
 

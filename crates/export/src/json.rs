@@ -10,8 +10,18 @@
 //!         "missing":"server","suppressed":3}}
 //! ```
 //!
+//! A gap in what a tap shows is a line of its own, with the time at which it was over:
+//!
+//! ```json
+//! {"timestamp":"2025-12-01T00:00:12.300000000Z","event_type":"gap","tap":"10.9.0.4",
+//!  "gap":{"start":"2025-12-01T00:00:02.250000000Z","end":"2025-12-01T00:00:12.300000000Z",
+//!         "seconds":10.050,"cause":"silence"}}
+//! ```
+//!
 //! Keys come in this order, on one line. `timestamp`, addresses and ports are those of the packet.
 //! A key is absent where there is nothing to say: `tunnel` for a packet that was not mirrored,
+//! `taps` where one tap alone has shown the flow, `egress_only` (always `true`) and `nat` unless
+//! the source was translated on its way out and nothing comes back,
 //! `reason` unless the flag is INVALID, `side` where it is not known, `missing` unless the reason
 //! is asymmetric. `retransmission` is there only as `true`; `suppressed` only on the row that
 //! stands for so many INVALID packets, of which it shows the last. `state` is `NONE` where there
@@ -19,7 +29,7 @@
 
 use std::io::{self, Write};
 
-use vtap_flow::{Event, Sink};
+use vtap_flow::{Event, Gap, Sink};
 use vtap_packet::Tunnel;
 
 use crate::batch::Batch;
@@ -65,6 +75,10 @@ impl<W: Write> Sink for Json<W> {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         self.batch.row(|out, ids| row(out, &mut self.clock, ids, event))
     }
+
+    fn gap(&mut self, gap: &Gap) -> io::Result<()> {
+        self.batch.row(|out, _| gap_row(out, &mut self.clock, gap))
+    }
 }
 
 fn row(out: &mut Vec<u8>, clock: &mut Clock, ids: &mut Ids, event: &Event) {
@@ -84,9 +98,41 @@ fn row(out: &mut Vec<u8>, clock: &mut Clock, ids: &mut Ids, event: &Event) {
     field::number(out, event.packet);
     if let Some(envelope) = &event.tunnel {
         tunnel(out, envelope);
+        if event.egress_only {
+            text(out, r#","egress_only":true,"nat":{"private_ip":""#);
+            field::address(out, envelope.src);
+            text(out, r#""}"#);
+        }
     }
+    taps(out, event);
     tcp(out, event);
     text(out, "}\n");
+}
+
+fn taps(out: &mut Vec<u8>, event: &Event) {
+    for (at, tap) in event.taps.iter().flatten().enumerate() {
+        text(out, if at == 0 { r#","taps":[""# } else { r#"",""# });
+        field::address(out, *tap);
+    }
+    if event.taps.iter().any(Option::is_some) {
+        text(out, r#""]"#);
+    }
+}
+
+fn gap_row(out: &mut Vec<u8>, clock: &mut Clock, gap: &Gap) {
+    text(out, r#"{"timestamp":""#);
+    clock.write(out, gap.end);
+    text(out, r#"","event_type":"gap","tap":""#);
+    field::address(out, gap.tap);
+    text(out, r#"","gap":{"start":""#);
+    clock.write(out, gap.start);
+    text(out, r#"","end":""#);
+    clock.write(out, gap.end);
+    text(out, r#"","seconds":"#);
+    field::seconds(out, gap.end.since(gap.start));
+    text(out, r#","cause":""#);
+    text(out, gap.cause.name());
+    text(out, "\"}}\n");
 }
 
 fn tunnel(out: &mut Vec<u8>, tunnel: &Tunnel) {
@@ -171,6 +217,37 @@ mod tests {
                 r#""dest_ip":"2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff","dest_port":443,"#,
                 r#""proto":"TCP","community_id":"1:czaq9hZ7nqdbZLEkaAoWq4XxSnE=","packet":4,"#,
                 r#""tcp":{"flag":"FIN","state":"FIN_WAIT","side":"client"}}"#,
+                "\n"
+            )
+        );
+    }
+
+    #[test]
+    fn several_taps_and_a_translated_source_stand_before_the_tcp_object() {
+        let tap = |text: &str| Some(text.parse().unwrap());
+        let event = Event {
+            taps: [tap("10.9.0.4"), tap("fd00::6"), None, None],
+            egress_only: true,
+            ..sample::syn()
+        };
+        let (_, rest) = SYN.split_once(r#","tcp":"#).unwrap();
+        let added = concat!(
+            r#","depth":1},"egress_only":true,"nat":{"private_ip":"10.9.0.4"},"#,
+            r#""taps":["10.9.0.4","fd00::6"],"tcp":"#
+        );
+        assert_eq!(line(&event).split_once(r#""vni":27"#).unwrap().1, format!("{added}{rest}"));
+    }
+
+    #[test]
+    fn a_gap_is_a_line_of_its_own() {
+        let mut json = Json::new(Vec::new());
+        json.gap(&sample::gap()).unwrap();
+        assert_eq!(
+            String::from_utf8(json.finish().unwrap()).unwrap(),
+            concat!(
+                r#"{"timestamp":"2025-12-01T00:00:12.300000000Z","event_type":"gap","#,
+                r#""tap":"10.9.0.4","gap":{"start":"2025-12-01T00:00:02.250000000Z","#,
+                r#""end":"2025-12-01T00:00:12.300000000Z","seconds":10.050,"cause":"silence"}}"#,
                 "\n"
             )
         );

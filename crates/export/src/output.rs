@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use vtap_flow::{Event, Sink};
+use vtap_flow::{Event, Gap, Sink};
 
 use crate::{Azure, Error, Format, Json, Partial, Text};
 
@@ -99,6 +99,16 @@ impl Sink for Output {
             Rows::Text(text) => text.event(event),
             Rows::Json(json) => json.event(event),
             Rows::Azure(azure) => azure.event(event),
+            Rows::None => Ok(()),
+        };
+        taken.map_err(|source| Error { path: self.path.clone(), source })
+    }
+
+    fn gap(&mut self, gap: &Gap) -> Result<(), Error> {
+        let taken = match &mut self.rows {
+            Rows::Text(text) => text.gap(gap),
+            Rows::Json(json) => json.gap(gap),
+            Rows::Azure(azure) => azure.gap(gap),
             Rows::None => Ok(()),
         };
         taken.map_err(|source| Error { path: self.path.clone(), source })

@@ -5,6 +5,7 @@
 //! `verdict`, `state`, `reason` (null unless INVALID or SKIPPED) and `note` (only where a packet
 //! passed that conntrack would log).
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
@@ -26,12 +27,30 @@ pub struct Verdict<'a> {
     pub note: Option<&'a str>,
 }
 
-/// Writes a row for each packet.
+/// Writes a row for each packet, in their order.
+///
+/// The verdict on a packet may come later than the packet; its row, and those behind it, wait.
 #[derive(Debug)]
 pub struct Packets<W: Write> {
     out: io::BufWriter<W>,
     json: bool,
     begun: bool,
+    waiting: VecDeque<Row>,
+}
+
+/// A row that is not written yet.
+#[derive(Debug)]
+struct Row {
+    packet: u64,
+    shows: Shows,
+    verdict: Option<Verdict<'static>>,
+}
+
+/// What a row has before the verdict.
+#[derive(Debug)]
+enum Shows {
+    Text(String),
+    Json(Map<String, Value>),
 }
 
 /// What a packet shows of itself.
@@ -46,26 +65,52 @@ struct Shown<'a> {
 impl<W: Write> Packets<W> {
     /// Aligned text for people.
     pub fn text(out: W) -> Self {
-        Self { out: io::BufWriter::new(out), json: false, begun: false }
+        Self::new(out, false)
     }
 
     /// JSON lines.
     pub fn json(out: W) -> Self {
-        Self { out: io::BufWriter::new(out), json: true, begun: false }
+        Self::new(out, true)
     }
 
-    /// Writes the row of a packet: the customer's frame where there is one.
+    fn new(out: W, json: bool) -> Self {
+        let out = io::BufWriter::new(out);
+        Self { out, json, begun: false, waiting: VecDeque::new() }
+    }
+
+    /// Writes the row of a packet: the customer's frame where there is one. Without a verdict it
+    /// waits for [`settle`](Self::settle).
     ///
     /// # Errors
     ///
     /// When it cannot be written.
-    pub fn packet(&mut self, packet: &Packet<'_>, verdict: Verdict<'_>) -> io::Result<()> {
+    pub fn packet(
+        &mut self,
+        packet: &Packet<'_>,
+        verdict: Option<Verdict<'static>>,
+    ) -> io::Result<()> {
         let shown = Shown::of(packet);
-        if self.json {
-            self.json_row(packet, shown, verdict)
+        let shows = if self.json {
+            Shows::Json(json_row(packet, shown))
         } else {
-            self.text_row(packet, shown, verdict)
+            Shows::Text(text_row(packet, shown))
+        };
+        self.waiting.push_back(Row { packet: packet.number, shows, verdict });
+        self.write()
+    }
+
+    /// Brings the verdict on a packet whose row waits.
+    ///
+    /// # Errors
+    ///
+    /// When rows cannot be written.
+    pub fn settle(&mut self, packet: u64, verdict: Verdict<'static>) -> io::Result<()> {
+        if let Ok(at) = self.waiting.binary_search_by_key(&packet, |row| row.packet)
+            && let Some(row) = self.waiting.get_mut(at)
+        {
+            row.verdict = Some(verdict);
         }
+        self.write()
     }
 
     /// Writes what is left.
@@ -77,40 +122,21 @@ impl<W: Write> Packets<W> {
         self.out.flush()
     }
 
-    fn json_row(
-        &mut self,
-        packet: &Packet<'_>,
-        shown: Option<Shown<'_>>,
-        verdict: Verdict<'_>,
-    ) -> io::Result<()> {
-        let mut row = Map::new();
-        let mut put = |key: &str, value: Value| row.insert(key.into(), value);
-        put("packet", packet.number.into());
-        put("timestamp", packet.time.to_string().into());
-        if let Some(shown) = shown {
-            put("src_ip", shown.src.ip().to_string().into());
-            put("src_port", shown.src.port().into());
-            put("dest_ip", shown.dst.ip().to_string().into());
-            put("dest_port", shown.dst.port().into());
-            put("proto", name(shown.protocol).into());
-            if let Some((tcp, len)) = shown.tcp {
-                put("flags", tcp.flags.to_string().into());
-                put("seq", tcp.seq.0.into());
-                put("ack", tcp.ack.0.into());
-                put("window", tcp.window.into());
-                put("len", len.into());
+    /// Writes the rows up to the first that waits for its verdict.
+    fn write(&mut self) -> io::Result<()> {
+        while let Some(Row { verdict: Some(verdict), .. }) = self.waiting.front() {
+            let verdict = *verdict;
+            match self.waiting.pop_front().map(|row| row.shows) {
+                Some(Shows::Text(shows)) => self.write_text(&shows, verdict)?,
+                Some(Shows::Json(shows)) => self.write_json(shows, verdict)?,
+                None => {}
             }
         }
-        if let Some(tunnel) = packet.tunnel {
-            put(
-                "tunnel",
-                json!({
-                    "src_ip": tunnel.src.to_string(), "src_port": tunnel.src_port,
-                    "dest_ip": tunnel.dst.to_string(), "dest_port": tunnel.dst_port,
-                    "vni": tunnel.vni.get(), "depth": tunnel.depth,
-                }),
-            );
-        }
+        Ok(())
+    }
+
+    fn write_json(&mut self, mut row: Map<String, Value>, verdict: Verdict<'_>) -> io::Result<()> {
+        let mut put = |key: &str, value: Value| row.insert(key.into(), value);
         put("verdict", verdict.verdict.into());
         put("state", verdict.state.into());
         put("reason", verdict.reason.into());
@@ -121,62 +147,88 @@ impl<W: Write> Packets<W> {
         self.out.write_all(b"\n")
     }
 
-    fn text_row(
-        &mut self,
-        packet: &Packet<'_>,
-        shown: Option<Shown<'_>>,
-        verdict: Verdict<'_>,
-    ) -> io::Result<()> {
+    fn write_text(&mut self, row: &str, verdict: Verdict<'_>) -> io::Result<()> {
         if !std::mem::replace(&mut self.begun, true) {
-            writeln!(
-                self.out,
-                "{:>7}  {:<18}  {:<21}   {:<21}  {:<5} {:>10} {:>10} {:>5} {:>5}  {:<11}  {:<11}  NOTE",
-                "PACKET",
-                "TIME (UTC)",
-                "SOURCE",
-                "DESTINATION",
-                "FLAGS",
-                "SEQ",
-                "ACK",
-                "WIN",
-                "LEN",
-                "VERDICT",
-                "STATE",
-            )?;
-        }
-        let time = packet.time.rfc3339();
-        // The date is the same on every row of most captures; the header line of a capture has it.
-        let time = String::from_utf8_lossy(time.get(11..29).unwrap_or_default());
-        write!(self.out, "{:>7}  {time}  ", packet.number)?;
-        match shown {
-            Some(Shown { src, dst, tcp: Some((tcp, len)), .. }) => write!(
-                self.out,
-                "{:<21} > {:<21}  {:<5} {:>10} {:>10} {:>5} {:>5}",
-                src.to_string(),
-                dst.to_string(),
-                tcp.flags,
-                tcp.seq.0,
-                tcp.ack.0,
-                tcp.window,
-                len,
-            )?,
-            Some(Shown { src, dst, protocol, .. }) => write!(
-                self.out,
-                "{:<21} > {:<21}  {:<39}",
-                src.to_string(),
-                dst.to_string(),
-                name(protocol),
-            )?,
-            None => {
-                write!(self.out, "{:<85}", format!("{} bytes of {}", packet.wire_len, packet.link))?
-            }
+            self.out.write_all(headings().as_bytes())?;
         }
         let Verdict { verdict, state, reason, note } = verdict;
         match reason.or(note) {
-            Some(note) => writeln!(self.out, "  {verdict:<11}  {state:<11}  {note}"),
-            None => writeln!(self.out, "  {verdict:<11}  {state}"),
+            Some(note) => writeln!(self.out, "{row}  {verdict:<11}  {state:<11}  {note}"),
+            None => writeln!(self.out, "{row}  {verdict:<11}  {state}"),
         }
     }
+}
+
+fn json_row(packet: &Packet<'_>, shown: Option<Shown<'_>>) -> Map<String, Value> {
+    let mut row = Map::new();
+    let mut put = |key: &str, value: Value| row.insert(key.into(), value);
+    put("packet", packet.number.into());
+    put("timestamp", packet.time.to_string().into());
+    if let Some(shown) = shown {
+        put("src_ip", shown.src.ip().to_string().into());
+        put("src_port", shown.src.port().into());
+        put("dest_ip", shown.dst.ip().to_string().into());
+        put("dest_port", shown.dst.port().into());
+        put("proto", name(shown.protocol).into());
+        if let Some((tcp, len)) = shown.tcp {
+            put("flags", tcp.flags.to_string().into());
+            put("seq", tcp.seq.0.into());
+            put("ack", tcp.ack.0.into());
+            put("window", tcp.window.into());
+            put("len", len.into());
+        }
+    }
+    if let Some(tunnel) = packet.tunnel {
+        put(
+            "tunnel",
+            json!({
+                "src_ip": tunnel.src.to_string(), "src_port": tunnel.src_port,
+                "dest_ip": tunnel.dst.to_string(), "dest_port": tunnel.dst_port,
+                "vni": tunnel.vni.get(), "depth": tunnel.depth,
+            }),
+        );
+    }
+    row
+}
+
+fn headings() -> String {
+    format!(
+        "{:>7}  {:<18}  {:<21}   {:<21}  {:<5} {:>10} {:>10} {:>5} {:>5}  {:<11}  {:<11}  NOTE\n",
+        "PACKET",
+        "TIME (UTC)",
+        "SOURCE",
+        "DESTINATION",
+        "FLAGS",
+        "SEQ",
+        "ACK",
+        "WIN",
+        "LEN",
+        "VERDICT",
+        "STATE",
+    )
+}
+
+fn text_row(packet: &Packet<'_>, shown: Option<Shown<'_>>) -> String {
+    let time = packet.time.rfc3339();
+    // The date is the same on every row of most captures; the header line of a capture has it.
+    let time = String::from_utf8_lossy(time.get(11..29).unwrap_or_default());
+    let shows = match shown {
+        Some(Shown { src, dst, tcp: Some((tcp, len)), .. }) => format!(
+            "{:<21} > {:<21}  {:<5} {:>10} {:>10} {:>5} {:>5}",
+            src.to_string(),
+            dst.to_string(),
+            tcp.flags,
+            tcp.seq.0,
+            tcp.ack.0,
+            tcp.window,
+            len,
+        ),
+        Some(Shown { src, dst, protocol, .. }) => {
+            format!("{:<21} > {:<21}  {:<39}", src.to_string(), dst.to_string(), name(protocol))
+        }
+        None => format!("{:<85}", format!("{} bytes of {}", packet.wire_len, packet.link)),
+    };
+    format!("{:>7}  {time}  {shows}", packet.number)
 }
 
 impl<'a> Shown<'a> {

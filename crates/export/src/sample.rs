@@ -1,6 +1,8 @@
 //! Events for the tests of the formats.
 
-use vtap_flow::{Event, EventFlag, Reason, Side, State};
+use vtap_flow::event::MAX_TAPS;
+use vtap_flow::gap::Cause;
+use vtap_flow::{Event, EventFlag, Gap, Reason, Side, State};
 use vtap_packet::{Timestamp, Tunnel, Vni};
 
 /// A mirrored SYN.
@@ -24,6 +26,8 @@ pub(crate) fn syn() -> Event {
         reason: None,
         missing: None,
         retransmission: false,
+        taps: [None; MAX_TAPS],
+        egress_only: false,
         suppressed: 0,
     }
 }
@@ -87,4 +91,14 @@ pub(crate) fn asymmetric() -> Event {
 /// Twelve more packets of no known flow.
 pub(crate) fn suppressed() -> Event {
     Event { packet: 99, suppressed: 12, ..invalid() }
+}
+
+/// A mirror that showed nothing for ten seconds.
+pub(crate) fn gap() -> Gap {
+    Gap {
+        tap: [10, 9, 0, 4].into(),
+        start: Timestamp::new(1_764_547_202, 250_000_000),
+        end: Timestamp::new(1_764_547_212, 300_000_000),
+        cause: Cause::Silence,
+    }
 }

@@ -12,7 +12,8 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
-use vtap_flow::{Event, Sink};
+use vtap_flow::gap::Cause;
+use vtap_flow::{Event, Gap, Sink};
 
 use crate::batch::Batch;
 use crate::clock::Clock;
@@ -56,6 +57,10 @@ impl<W: Write> Sink for Text<W> {
 
     fn event(&mut self, event: &Event) -> io::Result<()> {
         self.batch.row(|out, _| self.layout.row(out, event))
+    }
+
+    fn gap(&mut self, gap: &Gap) -> io::Result<()> {
+        self.batch.row(|out, _| self.layout.gap(out, gap))
     }
 }
 
@@ -129,6 +134,24 @@ impl Layout {
         }
         text(out, "\n");
     }
+
+    /// Not of a packet, so it has no columns but the time.
+    fn gap(&mut self, out: &mut Vec<u8>, gap: &Gap) {
+        self.clock.write(out, gap.end);
+        text(out, " --- the mirror of tap ");
+        field::address(out, gap.tap);
+        text(out, " showed nothing for ");
+        field::seconds(out, gap.end.since(gap.start));
+        text(out, " s (");
+        text(
+            out,
+            match gap.cause {
+                Cause::Silence => "silence after steady traffic",
+                Cause::Resumed => "many connections went on beyond their windows",
+            },
+        );
+        text(out, ") ---\n");
+    }
 }
 
 /// Each note begins with the space that sets it apart.
@@ -146,6 +169,11 @@ fn notes(out: &mut Vec<u8>, event: &Event) {
     }
     if event.retransmission {
         text(out, " retransmission");
+    }
+    if let Some(tunnel) = event.tunnel.filter(|_| event.egress_only) {
+        text(out, " egress only, from ");
+        field::address(out, tunnel.src);
+        text(out, " behind NAT");
     }
     if event.suppressed > 0 {
         text(out, " (and ");
@@ -258,6 +286,21 @@ mod tests {
                  (and 1 more INVALID packet of this flow, the last one here)",
             ]
         );
+    }
+
+    #[test]
+    fn a_gap_and_a_translated_source_are_told_in_words() {
+        let mut text = Text::new(Vec::new());
+        text.gap(&sample::gap()).unwrap();
+        text.event(&Event { egress_only: true, ..sample::syn() }).unwrap();
+        let bytes = text.finish().unwrap();
+        let rows: Vec<_> = std::str::from_utf8(&bytes).unwrap().lines().collect();
+        assert_eq!(
+            rows[1],
+            "2025-12-01T00:00:12.300000000Z --- the mirror of tap 10.9.0.4 showed nothing for 10.050 s \
+             (silence after steady traffic) ---"
+        );
+        assert_eq!(&rows[2][113..], "client egress only, from 10.9.0.4 behind NAT");
     }
 
     #[test]

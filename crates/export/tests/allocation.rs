@@ -63,6 +63,8 @@ fn event(number: u16) -> Event {
         reason: invalid.then_some(Reason::Asymmetric),
         missing: invalid.then_some(Side::Client),
         retransmission: number.is_multiple_of(7),
+        taps: [None; vtap_flow::event::MAX_TAPS],
+        egress_only: false,
         suppressed: u64::from(invalid && number.is_multiple_of(2)),
     }
 }

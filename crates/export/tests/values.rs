@@ -50,6 +50,8 @@ fn event() -> impl Strategy<Value = Event> {
                 side,
                 reason,
                 missing,
+                taps: [None; vtap_flow::event::MAX_TAPS],
+                egress_only: false,
                 retransmission,
                 suppressed,
             }

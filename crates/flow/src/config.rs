@@ -25,6 +25,16 @@ pub enum Checksum {
     Off,
 }
 
+/// How copies of packets are recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copies {
+    /// Packet time between a packet and a copy of it at most. Zero follows every packet as it
+    /// comes.
+    pub window: Duration,
+    /// Packets remembered at most, rounded up to a power of two; 60 bytes each.
+    pub packets: usize,
+}
+
 /// All switches of the tracker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -44,14 +54,19 @@ pub struct Config {
     pub invalid_limit: u32,
     /// Whether equal addresses and ports in different VNIs are one flow.
     pub fold_vni: bool,
+    /// How copies of packets are recognised, by other taps and behind routers.
+    pub copies: Copies,
+    /// Packet time for which a segment that does not fit waits for one that it may have overtaken
+    /// on its way through the mirror.
+    pub reordering: Duration,
 }
 
 impl Config {
     /// The defaults of a profile.
     pub const fn new(profile: Profile) -> Self {
-        let (pickup, checksum, warm_up) = match profile {
-            Profile::Linux => (true, Checksum::Verify, Duration::ZERO),
-            Profile::Azure => (false, Checksum::OffloadAware, limits::WARM_UP),
+        let (pickup, checksum, warm_up, reordering) = match profile {
+            Profile::Linux => (true, Checksum::Verify, Duration::ZERO, Duration::ZERO),
+            Profile::Azure => (false, Checksum::OffloadAware, limits::WARM_UP, limits::REORDERING),
         };
         Self {
             profile,
@@ -61,6 +76,8 @@ impl Config {
             max_flows: limits::MAX_FLOWS,
             invalid_limit: limits::INVALID_ROWS,
             fold_vni: false,
+            copies: Copies { window: limits::COPY, packets: limits::REMEMBERED },
+            reordering,
         }
     }
 }

@@ -374,6 +374,18 @@ impl Connection {
         }
     }
 
+    /// Takes the numbers of both sides anew from the segments that follow: the connection went on
+    /// while nothing of it was seen.
+    pub(crate) fn resume(&mut self) {
+        for half in &mut self.halves {
+            half.forget_numbers();
+        }
+        self.last = Last::NONE;
+        if matches!(self.state, State::SynSent | State::SynRecv | State::SynSent2) {
+            self.state = State::Established;
+        }
+    }
+
     pub(crate) fn half(&self, side: Side) -> &Half {
         let [client, server] = &self.halves;
         match side {

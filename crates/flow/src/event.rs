@@ -1,7 +1,7 @@
 //! What the tracker says: one event about one packet of a flow.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use vtap_packet::{Timestamp, Tunnel};
 
@@ -82,6 +82,9 @@ impl Side {
     }
 }
 
+/// Taps of one flow that are remembered.
+pub const MAX_TAPS: usize = 4;
+
 /// One line of the flow trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -108,6 +111,12 @@ pub struct Event {
     pub missing: Option<Side>,
     /// Set on a repeated SYN, SYN-ACK, FIN or RST, which is shown on request only.
     pub retransmission: bool,
+    /// The taps that have shown packets of this flow so far, in the order they did, where they are
+    /// more than one; [`MAX_TAPS`] are remembered.
+    pub taps: [Option<IpAddr>; MAX_TAPS],
+    /// Only this side of the flow is seen, after its source was translated on the way out (a NAT
+    /// gateway does so before the mirror): the address behind it is that of the tap.
+    pub egress_only: bool,
     /// Not zero on the row that closes a flow with more INVALID packets than the limit: how many
     /// were not shown. Time, packet and reason are those of the last one.
     pub suppressed: u64,

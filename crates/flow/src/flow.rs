@@ -5,21 +5,22 @@ use vtap_packet::{Protocol, Timestamp};
 
 use crate::config::Profile;
 use crate::connection::{Connection, Step};
-use crate::event::{Event, Side};
+use crate::event::{Event, MAX_TAPS, Side};
 use crate::key::{End, Key};
 use crate::limits;
 use crate::martian;
 use crate::reason::Reason;
 use crate::segment::Segment;
+use crate::sight::TapId;
 use crate::state::{Kind, State};
-use crate::trace::{Marks, Row, Trace};
+use crate::trace::{Marks, Once, Row, Trace};
 use crate::verdict::{Outcome, StateAfter, Verdict};
 use crate::wheel::{self, Links};
 
 /// A flow: all that most packets of it need, in two cache lines that memory brings together.
 ///
 /// With [`Cold`], and a place in the [index](crate::index) of 8 bytes of which at least an eighth
-/// are taken once it has grown, an entry has 232 bytes at most.
+/// are taken once it has grown, an entry has 248 bytes at most.
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub(crate) struct Flow {
@@ -38,7 +39,7 @@ pub(crate) struct Flow {
 }
 
 const _: () = assert!(size_of::<Flow>() == 128);
-const _: () = assert!(size_of::<Cold>() == 40);
+const _: () = assert!(size_of::<Cold>() == 56);
 
 /// What an entry of the table is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,10 @@ pub(crate) enum Life {
 pub(crate) struct Cold {
     pub(crate) trace: Trace,
     pub(crate) links: Links,
+    /// When the connection was opened, or its numbers were taken anew.
+    pub(crate) since: Timestamp,
+    /// Those that have shown packets of it, where they are more than one kind.
+    pub(crate) taps: [TapId; MAX_TAPS],
     /// INVALID rows written.
     pub(crate) invalid_rows: u32,
     /// The last INVALID row that was not written, and in it how many there were.
@@ -70,6 +75,8 @@ pub(crate) struct Rules {
     /// It does so if it is the first packet of its end: the connection was open before the
     /// capture began.
     pub(crate) warming_up: bool,
+    /// What went on in a gap of the mirror is taken up again.
+    pub(crate) adopts: bool,
     /// What kernels up to 6.0 refused is refused.
     pub(crate) strict: bool,
     /// What a packet from or to an impossible address opens is not kept: the kernel judges a
@@ -162,7 +169,70 @@ impl Flow {
         };
         let new = side == Side::Client && !replied;
         let verdict = if new { Verdict::New } else { Verdict::Established };
-        Taken { outcome: Outcome { verdict, state: after, note }, row, opened: None }
+        let restarted = segment.kind == Kind::SynAck
+            && step == Step::Accepted
+            && (before == State::Established || before.is_closing());
+        if restarted {
+            cold.since = now;
+        }
+        let opened = restarted.then_some(Opened { again: true, midstream: false });
+        Taken { outcome: Outcome { verdict, state: after, note }, row, opened }
+    }
+
+    /// Takes the numbers of a connection anew: it went on while nothing of it was seen.
+    pub(crate) fn resume(&mut self, cold: &mut Cold, now: Timestamp) {
+        cold.since = now;
+        if let Some(connection) = &mut self.connection {
+            connection.resume();
+        }
+    }
+
+    /// Takes a refused segment of a flow whose other side is not mirrored: whatever that side did
+    /// to allow it was not seen.
+    pub(crate) fn take_translated(
+        &mut self,
+        cold: &mut Cold,
+        now: Timestamp,
+        from: End,
+        segment: &Segment,
+        rules: Rules,
+    ) -> Taken {
+        let mut opened = None;
+        if self.connection.is_some() {
+            self.resume(cold, now);
+        } else if segment.kind != Kind::SynAck {
+            let ack = segment.as_ack();
+            self.connection = Some(Connection::pick_up(now, &ack, &mut self.deadline));
+            self.begin(cold, now, from);
+            let again = std::mem::replace(&mut self.life, Life::Opened) == Life::Opened;
+            opened = Some(Opened { again, midstream: true });
+        }
+        let taken = self.take(cold, now, from, segment, rules);
+        match taken.outcome.verdict {
+            Verdict::Invalid(_) => {
+                let outcome = Outcome::new(Verdict::New, self.state());
+                Taken { outcome, row: None, opened }
+            }
+            _ => Taken { opened: opened.or(taken.opened), ..taken },
+        }
+    }
+
+    /// What a connection was before, if it had any, is over.
+    fn begin(&mut self, cold: &mut Cold, now: Timestamp, client: End) {
+        self.client = client;
+        cold.trace = Trace::NEW;
+        cold.since = now;
+        self.marks = self.marks.of_flow();
+    }
+
+    /// Whether it is the first time that something is said of the flow.
+    pub(crate) const fn is_first(&mut self, once: Once) -> bool {
+        self.marks.first(once)
+    }
+
+    /// Whether no packet of the other end was seen.
+    pub(crate) fn is_one_way(&self, from: End) -> bool {
+        self.packets_from(from.other()) == 0
     }
 
     /// Takes a segment of a flow without connection.
@@ -191,9 +261,7 @@ impl Flow {
         let keep = !(rules.drop_martians && martian::is_martian(src, dst));
         let after = if keep { StateAfter::In(connection.state) } else { StateAfter::None };
         self.connection = Some(connection).filter(|_| keep);
-        self.client = from;
-        cold.trace = Trace::NEW;
-        self.marks = Marks::default();
+        self.begin(cold, now, from);
         Taken {
             outcome: Outcome::new(Verdict::New, after),
             row: cold.trace.accepted(&mut self.marks, Side::Client, segment, None, after),
@@ -215,7 +283,7 @@ impl Flow {
         from: End,
         segment: &Segment,
     ) -> Option<Side> {
-        if self.packets_from(from.other()) > 0 {
+        if !self.is_one_way(from) {
             self.marks.set_missing(None);
             return None;
         }
@@ -315,8 +383,23 @@ impl Flow {
 }
 
 impl Cold {
-    pub(crate) const NEW: Self =
-        Self { trace: Trace::NEW, links: Links::UNLINKED, invalid_rows: 0, suppressed: None };
+    pub(crate) const NEW: Self = Self {
+        trace: Trace::NEW,
+        links: Links::UNLINKED,
+        since: Timestamp::EPOCH,
+        taps: [TapId::NONE; MAX_TAPS],
+        invalid_rows: 0,
+        suppressed: None,
+    };
+
+    /// Takes note of a tap that has shown a packet.
+    pub(crate) fn shown_by(&mut self, tap: TapId) {
+        if !self.taps.contains(&tap)
+            && let Some(free) = self.taps.iter_mut().find(|known| **known == TapId::NONE)
+        {
+            *free = tap;
+        }
+    }
 }
 
 impl Taken {

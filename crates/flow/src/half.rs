@@ -118,6 +118,13 @@ impl Half {
         Self { facts: Facts::SACK_PERMITTED.and(Facts::LIBERAL), ..Self::default() }
     }
 
+    /// Forgets its numbers, and only watches from now on: it went on while nothing was seen.
+    pub(crate) fn forget_numbers(&mut self) {
+        let known = Facts::OFFERED_SCALE.and(Facts::SACK_PERMITTED).and(Facts::CLOSED_FIRST);
+        let facts = self.facts.only(known).and(Facts::LIBERAL);
+        *self = Self { scale: self.scale, facts, ..Self::default() };
+    }
+
     /// Forgets all but that its scale is unknown.
     pub(crate) fn forget(&mut self) {
         *self = Self { facts: self.facts.only(Facts::LIBERAL), ..Self::default() };

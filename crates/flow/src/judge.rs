@@ -4,6 +4,9 @@ use foldhash::quality::RandomState;
 use vtap_packet::{Protocol, Timestamp};
 
 use crate::config::Config;
+use crate::copies::{Copies, Sighting};
+use crate::held::Held;
+use crate::limits;
 use crate::read::{Batch, Content, Observed, Occasion, Pending};
 use crate::reason::Reason;
 use crate::rows::FlowlessRows;
@@ -11,10 +14,14 @@ use crate::sink::Sink;
 use crate::skip::Skip;
 use crate::stats::Stats;
 use crate::table::Table;
+use crate::taps::{Tap, Taps};
 use crate::verdict::{Outcome, StateAfter, Verdict};
 
 mod entries;
+mod mirror;
 mod segments;
+
+use segments::Attempt;
 
 /// How many packets before its own a flow is asked for, and again as many before that, its place
 /// in the index.
@@ -26,10 +33,13 @@ const AHEAD: usize = 16;
 pub struct Judge {
     config: Config,
     table: Table,
+    taps: Taps,
+    copies: Copies,
+    held: Held,
     flowless: FlowlessRows,
     stats: Stats,
-    /// End of the warm-up; `None` before the first packet.
-    warm_until: Option<Timestamp>,
+    /// What became of segments that were held, by packet number.
+    settled: Vec<(u64, Outcome)>,
 }
 
 impl Judge {
@@ -37,9 +47,12 @@ impl Judge {
         Self {
             config,
             table: Table::new(config.max_flows),
+            taps: Taps::default(),
+            copies: Copies::new(config.copies),
+            held: Held::new(),
             flowless: FlowlessRows::default(),
             stats: Stats::default(),
-            warm_until: None,
+            settled: Vec::with_capacity(limits::HELD),
         }
     }
 
@@ -52,6 +65,14 @@ impl Judge {
         &self.stats
     }
 
+    pub(crate) fn taps(&self) -> &[Tap] {
+        self.taps.all()
+    }
+
+    pub(crate) fn settled(&mut self) -> impl Iterator<Item = (u64, Outcome)> + '_ {
+        self.settled.drain(..)
+    }
+
     pub(crate) fn flows(&self) -> usize {
         self.table.len()
     }
@@ -62,8 +83,13 @@ impl Judge {
     ///
     /// Those of the sink; the rest of the batch is lost then.
     pub fn take<S: Sink>(&mut self, batch: &mut Batch, sink: &mut S) -> Result<(), S::Error> {
+        if batch.is_empty() {
+            return Ok(());
+        }
         let judged = self.take_each(&batch.0, sink);
         batch.0.clear();
+        // Nobody asks for what became of a packet in a batch.
+        self.settled.clear();
         judged
     }
 
@@ -73,6 +99,7 @@ impl Judge {
         let mut located = [u32::MAX; AHEAD];
         for pending in batch.iter().take(2 * AHEAD) {
             self.table.prefetch_index(pending.hash);
+            self.copies.prefetch(pending.print);
         }
         for (at, pending) in located.iter_mut().zip(batch) {
             *at = self.table.locate(pending.hash);
@@ -85,6 +112,7 @@ impl Judge {
             }
             if let Some(later) = batch.get(number + 2 * AHEAD) {
                 self.table.prefetch_index(later.hash);
+                self.copies.prefetch(later.print);
             }
             self.judge(pending, at, sink)?;
         }
@@ -105,6 +133,9 @@ impl Judge {
 
     /// Ends every flow: the input has ended.
     pub(crate) fn finish<S: Sink>(&mut self, sink: &mut S) -> Result<(), S::Error> {
+        while let Some(pending) = self.held.pop() {
+            self.settle(&pending, sink)?;
+        }
         // By packet, as they would have come; the order of places in the table means nothing.
         let mut rows: Vec<_> = self.table.drain().filter_map(|cold| cold.suppressed).collect();
         rows.extend(self.flowless.finish().map(Box::new));
@@ -118,6 +149,9 @@ impl Judge {
     /// Forgets what is over by `now`.
     #[inline]
     fn advance<S: Sink>(&mut self, now: Timestamp, sink: &mut S) -> Result<(), S::Error> {
+        if !self.held.is_empty() {
+            self.settle_due(now, sink)?;
+        }
         if self.table.rests(now) { Ok(()) } else { self.turn(now, sink) }
     }
 
@@ -133,26 +167,40 @@ impl Judge {
         located: u32,
         sink: &mut S,
     ) -> Result<Outcome, S::Error> {
-        let Pending { occasion, hash, ref observed } = *pending;
+        let Pending { occasion, sight, hash, print, ref observed } = *pending;
         self.advance(occasion.time, sink)?;
         self.stats.packets += 1;
+        self.tap(occasion, sight.tap, sink)?;
         let observed = match observed {
             Ok(observed) => observed,
             Err(skip) => return Ok(self.skip(*skip)),
         };
+        if !self.config.copies.window.is_zero() {
+            let vni = occasion.tunnel.map(|tunnel| tunnel.vni).filter(|_| !self.config.fold_vni);
+            let sighting = self.copies.take(occasion.time, print, observed.likeness, vni, sight);
+            if sighting != Sighting::First {
+                return Ok(self.copy(observed, hash, sight.tap, sighting));
+            }
+        }
+        self.stats.super_packets += u64::from(observed.len > limits::LARGEST_PACKET);
         self.stats.truncated += u64::from(observed.truncated);
         self.stats.offloaded += u64::from(observed.offloaded);
         match &observed.content {
             Content::Segment(segment) => {
                 self.stats.tcp_segments += 1;
                 match self.follow(occasion.time, observed, located, segment) {
-                    Some(outcome) => Ok(outcome),
-                    None => self.segment(occasion, observed, hash, Ok(segment), sink),
+                    Some(outcome) => {
+                        if self.held.concerns(hash) {
+                            self.judge_held(&observed.key, hash, sink)?;
+                        }
+                        Ok(outcome)
+                    }
+                    None => self.segment(pending, observed, Ok(segment), Attempt::First, sink),
                 }
             }
             Content::Defective(defect) => {
                 self.stats.tcp_segments += 1;
-                self.segment(occasion, observed, hash, Err(*defect), sink)
+                self.segment(pending, observed, Err(*defect), Attempt::First, sink)
             }
             Content::Error { misdirected } => {
                 self.stats.other += 1;

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use vtap_packet::{Protocol, Vni};
 
+use crate::copies::fold;
+
 /// Order-free: the lower end comes first, whoever sent the packet.
 ///
 /// Words, so that comparing and hashing take five steps: two of each address, then ports, VNI
@@ -79,6 +81,14 @@ impl Key {
     pub(crate) fn protocol(&self) -> Protocol {
         let [.., rest] = self.0;
         Protocol(rest.to_le_bytes()[0])
+    }
+
+    /// Of both ends and the protocol, without the VNI; the same for both directions.
+    #[inline(always)]
+    pub(crate) const fn mix_without_vni(&self, seed: u64) -> u64 {
+        let [l0, l1, h0, h1, rest] = self.0;
+        let ends = fold(l1 ^ l0.rotate_left(32) ^ seed, h1 ^ h0.rotate_left(32) ^ !seed);
+        ends ^ (rest & 0xffff_ffff_0000_00ff).rotate_left(8)
     }
 
     #[inline]

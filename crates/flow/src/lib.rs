@@ -12,8 +12,10 @@
 //! | [`config`], [`limits`] | profiles and switches; every timeout with its source |
 //! | [`state`] | states, kinds of segments, the transition table |
 //! | `segment`, `half`, `connection`, `reset` | what is read of a segment; one direction and the window check; the special cases around the table |
-//! | `key`, `read`, `usual`, `icmp`, `martian` | identity of a flow; from a packet to what the tracker needs of it |
+//! | `key`, `read`, `usual`, `icmp`, `martian`, `translated` | identity of a flow; from a packet to what the tracker needs of it |
 //! | `flow`, `trace`, `rows` | one entry of the table; which event a segment makes; how many INVALID ones are written |
+//! | [`taps`], [`gap`], `sight` | who mirrors, and where a mirror shows nothing |
+//! | `copies`, `held` | packets seen more than once; segments that overtook another |
 //! | `table`, `index`, `wheel` | bounded storage, look-up, expiry on packet time |
 //! | [`tracker`], `judge` | the calling order and the batches; the verdict on each packet and its row |
 //! | [`skip`], [`stats`] | refusals by name, counters and their law |
@@ -30,9 +32,12 @@
 
 pub mod config;
 mod connection;
+mod copies;
 pub mod event;
 mod flow;
+pub mod gap;
 mod half;
+mod held;
 mod icmp;
 mod index;
 mod judge;
@@ -44,19 +49,23 @@ pub mod reason;
 mod reset;
 mod rows;
 mod segment;
+mod sight;
 pub mod sink;
 pub mod skip;
 pub mod state;
 pub mod stats;
 mod table;
+pub mod taps;
 mod trace;
 pub mod tracker;
+mod translated;
 mod usual;
 pub mod verdict;
 mod wheel;
 
-pub use config::{Checksum, Config, Profile};
+pub use config::{Checksum, Config, Copies, Profile};
 pub use event::{Event, EventFlag, Side};
+pub use gap::Gap;
 pub use judge::Judge;
 pub use read::{Batch, Reader};
 pub use reason::Reason;
@@ -64,5 +73,6 @@ pub use sink::{Discard, Sink};
 pub use skip::Skip;
 pub use state::State;
 pub use stats::Stats;
+pub use taps::Tap;
 pub use tracker::Tracker;
 pub use verdict::{Note, Outcome, StateAfter, Verdict};

@@ -1,5 +1,6 @@
 //! From a packet to what the tracker needs of it. Holds nothing of the packet's bytes.
 
+use std::hash::BuildHasher;
 use std::net::SocketAddr;
 
 use foldhash::quality::RandomState;
@@ -8,10 +9,12 @@ use vtap_packet::tcp::Tcp;
 use vtap_packet::{EtherType, Ip, Packet, Protocol, Timestamp, Tunnel, Vni, checksum, link};
 
 use crate::config::{Checksum, Config};
+use crate::copies::{self, Fingerprint, Likeness};
 use crate::icmp;
 use crate::key::{End, Key};
 use crate::reason::Reason;
 use crate::segment::Segment;
+use crate::sight::{Sight, Sights};
 use crate::skip::Skip;
 use crate::state::Kind;
 use crate::usual;
@@ -23,6 +26,9 @@ pub(crate) struct Observed {
     /// Which end of the key sent it.
     pub(crate) from: End,
     pub(crate) content: Content,
+    pub(crate) likeness: Likeness,
+    /// Length of the IP packet, in bytes.
+    pub(crate) len: u32,
     pub(crate) offloaded: bool,
     pub(crate) truncated: bool,
 }
@@ -45,11 +51,13 @@ pub(crate) enum Content {
 }
 
 /// A packet that was read and is to be judged.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Pending {
     pub(crate) occasion: Occasion,
+    pub(crate) sight: Sight,
     /// Of the key.
     pub(crate) hash: u64,
+    pub(crate) print: Fingerprint,
     pub(crate) observed: Result<Observed, Skip>,
 }
 
@@ -97,12 +105,17 @@ impl Batch {
 pub struct Reader {
     config: Config,
     fragments: Reassembler,
+    sights: Sights,
     hasher: RandomState,
+    /// Of fingerprints.
+    seed: u64,
 }
 
 impl Reader {
     pub(crate) fn new(config: Config, hasher: RandomState) -> Self {
-        Self { config, fragments: Reassembler::new(Limits::default()), hasher }
+        let fragments = Reassembler::new(Limits::default());
+        let seed = hasher.hash_one(0);
+        Self { config, fragments, sights: Sights::new(), hasher, seed }
     }
 
     /// Reads a packet and adds it to the batch.
@@ -117,7 +130,9 @@ impl Reader {
             );
             batch.0.push(Pending {
                 occasion: Occasion::of(&packet),
+                sight: self.sights.of(&packet),
                 hash: observed.key.hash(&self.hasher),
+                print: observed.fingerprint(self.seed),
                 observed: Ok(observed),
             });
         } else {
@@ -128,8 +143,12 @@ impl Reader {
     #[inline(never)]
     fn read_any(&mut self, packet: Packet<'_>, batch: &mut Batch) {
         let observed = read(&packet, self.vni(&packet), &self.config, &mut self.fragments);
-        let hash = observed.as_ref().map_or(0, |observed| observed.key.hash(&self.hasher));
-        batch.0.push(Pending { occasion: Occasion::of(&packet), hash, observed });
+        let (hash, print) = match &observed {
+            Ok(observed) => (observed.key.hash(&self.hasher), observed.fingerprint(self.seed)),
+            Err(_) => (0, Fingerprint::NONE),
+        };
+        let (occasion, sight) = (Occasion::of(&packet), self.sights.of(&packet));
+        batch.0.push(Pending { occasion, sight, hash, print, observed });
     }
 
     /// The name space of a packet's addresses.
@@ -174,7 +193,11 @@ fn read(
         ip.payload = datagram.payload;
         ip.payload_len = u32::try_from(datagram.payload.len()).unwrap_or(u32::MAX);
     }
-    observe(&ip, vni, config)
+    let mut observed = observe(&ip, vni, config)?;
+    if observed.offloaded {
+        observed.likeness = observed.likeness.without_sum();
+    }
+    Ok(observed)
 }
 
 fn network<'a>(packet: &Packet<'a>) -> Result<Ip<'a>, Skip> {
@@ -205,7 +228,10 @@ fn segment(ip: &Ip<'_>, vni: Vni, config: &Config) -> Result<Observed, Skip> {
     };
     let (src, dst) = (SocketAddr::new(ip.src, src_port), SocketAddr::new(ip.dst, dst_port));
     let (key, from) = Key::new(src, dst, Protocol::TCP, vni);
-    let observed = |content, offloaded| Observed { key, from, content, offloaded, truncated };
+    let likeness = Likeness::of(ip, config.checksum);
+    let len = copies::len(ip);
+    let observed =
+        |content, offloaded| Observed { key, from, content, likeness, len, offloaded, truncated };
 
     let Ok(tcp) = Tcp::parse(ip.payload) else {
         return if truncated && ip.payload_len as usize >= Tcp::HEADER_LEN {
@@ -264,7 +290,14 @@ impl Observed {
         let (src, dst) = (SocketAddr::new(ip.src, src), SocketAddr::new(ip.dst, dst));
         let (key, from) = Key::new(src, dst, ip.protocol, vni);
         let truncated = ip.payload.len() < ip.payload_len as usize;
-        Self { key, from, content, offloaded: false, truncated }
+        let likeness = Likeness::of(ip, Checksum::Off);
+        let len = copies::len(ip);
+        Self { key, from, content, likeness, len, offloaded: false, truncated }
+    }
+
+    #[inline(always)]
+    fn fingerprint(&self, seed: u64) -> Fingerprint {
+        self.likeness.fingerprint(&self.key, self.from, seed)
     }
 }
 

@@ -70,6 +70,16 @@ impl Reason {
         }
     }
 
+    /// Whether a segment that was seen too soon may be refused for this.
+    pub(crate) const fn may_have_overtaken(self) -> bool {
+        matches!(self, Self::NoState | Self::InvalidTransition) || self.is_beyond()
+    }
+
+    /// Whether the segment refers to what was not seen.
+    pub(crate) const fn is_beyond(self) -> bool {
+        matches!(self, Self::SeqAboveWindow | Self::AckAboveSent)
+    }
+
     /// The reason in words, for people: completes "INVALID because".
     pub const fn words(self) -> &'static str {
         match self {

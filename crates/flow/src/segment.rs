@@ -52,6 +52,11 @@ impl Segment {
         }
     }
 
+    /// The acknowledgment in it: what opens a connection in mid-stream, whatever else it says.
+    pub(crate) fn as_ack(&self) -> Self {
+        Self { kind: Kind::Ack, flags: Flags::ACK, end: self.seq, ..*self }
+    }
+
     pub(crate) fn has_ack(&self) -> bool {
         self.flags.any(Flags::ACK)
     }

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use crate::Event;
+use crate::{Event, Gap};
 
 /// Takes events in the order of their packets. Implemented by every output format.
 pub trait Sink {
@@ -15,14 +15,25 @@ pub trait Sink {
     ///
     /// When it cannot be passed on. A sink never drops an event in silence.
     fn event(&mut self, event: &Event) -> Result<(), Self::Error>;
+
+    /// Takes a gap in what a tap shows, before the events of the packet that ended it.
+    ///
+    /// # Errors
+    ///
+    /// As [`event`](Self::event).
+    fn gap(&mut self, gap: &Gap) -> Result<(), Self::Error>;
 }
 
-/// Keeps every event; for tests and for small inputs.
+/// Keeps every event, and no gaps; for tests and for small inputs.
 impl Sink for Vec<Event> {
     type Error = Infallible;
 
     fn event(&mut self, event: &Event) -> Result<(), Infallible> {
         self.push(*event);
+        Ok(())
+    }
+
+    fn gap(&mut self, _gap: &Gap) -> Result<(), Infallible> {
         Ok(())
     }
 }
@@ -37,6 +48,10 @@ impl Sink for Discard {
     fn event(&mut self, _event: &Event) -> Result<(), Infallible> {
         Ok(())
     }
+
+    fn gap(&mut self, _gap: &Gap) -> Result<(), Infallible> {
+        Ok(())
+    }
 }
 
 impl<S: Sink + ?Sized> Sink for &mut S {
@@ -44,5 +59,9 @@ impl<S: Sink + ?Sized> Sink for &mut S {
 
     fn event(&mut self, event: &Event) -> Result<(), S::Error> {
         (**self).event(event)
+    }
+
+    fn gap(&mut self, gap: &Gap) -> Result<(), S::Error> {
+        (**self).gap(gap)
     }
 }

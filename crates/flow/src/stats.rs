@@ -10,10 +10,9 @@ use crate::{EventFlag, Reason, Skip};
 pub struct Stats {
     /// Packets pushed.
     pub packets: u64,
-    /// Packets recognised as copies of others by another tap. None are recognised yet: a copy is a
-    /// retransmission to the tracker.
+    /// Packets that another tap, or another interface, had shown before.
     pub duplicates: u64,
-    /// Packets recognised as copies that a router sent on. None are recognised yet.
+    /// Packets that the same tap had shown before a router sent them on.
     pub forwarded: u64,
     /// TCP segments judged, a reassembled one once.
     pub tcp_segments: u64,
@@ -28,6 +27,19 @@ pub struct Stats {
     invalid: [u64; Reason::ALL.len()],
     /// Repeated SYN, SYN-ACK, FIN and RST segments, which are no events of their own.
     pub retransmissions: u64,
+    /// Segments that did not fit when they came, and did after one that they had overtaken.
+    pub reordered: u64,
+    /// Flows of which one side was found missing.
+    pub one_way: u64,
+    /// Flows seen only on their way out, after their source was translated.
+    pub egress_only: u64,
+    /// Gaps of mirrors.
+    pub gaps: u64,
+    /// Flows known from before a gap whose numbers were taken anew behind it.
+    pub resumed: u64,
+    /// Packets longer than a network carries: put together, or not yet taken apart, by a network
+    /// card or a kernel.
+    pub super_packets: u64,
     /// Segments with the checksum that offload leaves behind.
     pub offloaded: u64,
     /// Segments of which the capture kept only the beginning.

@@ -43,8 +43,18 @@ pub(crate) enum Mark {
     Completes,
     /// Its packets are not seen, and that was said.
     Missing,
-    /// The first acknowledgment is known, whosever it is.
-    FirstAck,
+}
+
+/// What can be said once of a flow, whichever side it is of: bits above those of marks.
+#[derive(Clone, Copy, Debug)]
+#[repr(u16)]
+pub(crate) enum Once {
+    /// The first acknowledgment is known.
+    FirstAck = 1 << 12,
+    /// It has gone on beyond its window.
+    Jumped = 1 << 13,
+    /// It is seen on its way out only, after its source was translated.
+    EgressOnly = 1 << 14,
 }
 
 impl Mark {
@@ -69,6 +79,18 @@ impl Marks {
         let before = self.has(mark, side);
         self.0 |= mark.of(side);
         before
+    }
+
+    /// What holds for the flow whatever connection it has.
+    pub(crate) const fn of_flow(self) -> Self {
+        Self(self.0 & Once::EgressOnly as u16)
+    }
+
+    /// Takes note of what can be said once, and says whether this is the first time.
+    pub(crate) const fn first(&mut self, once: Once) -> bool {
+        let first = self.0 & once as u16 == 0;
+        self.0 |= once as u16;
+        first
     }
 
     const fn clear(&mut self, mark: Mark) {
@@ -231,7 +253,7 @@ impl Trace {
     /// Whether acknowledgments of a flow without connection have moved: proof that the side they
     /// go to sends, seen or not.
     pub(crate) fn acknowledges_unseen(&mut self, marks: &mut Marks, ack: Seq) -> bool {
-        if !marks.set(Mark::FirstAck, Side::Client) {
+        if marks.first(Once::FirstAck) {
             self.first_ack = ack;
         }
         ack.after(self.first_ack)

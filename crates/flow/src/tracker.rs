@@ -7,7 +7,10 @@ use crate::judge::Judge;
 use crate::read::{Batch, Reader};
 use crate::sink::Sink;
 use crate::stats::Stats;
+use crate::taps::Tap;
 use crate::verdict::Outcome;
+#[cfg(doc)]
+use crate::verdict::Verdict;
 
 /// Follows the flows of one stream of packets.
 ///
@@ -43,6 +46,17 @@ impl Tracker {
     /// Flows in the table now.
     pub fn flows(&self) -> usize {
         self.judge.flows()
+    }
+
+    /// The taps that packets came from.
+    pub fn taps(&self) -> &[Tap] {
+        self.judge.taps()
+    }
+
+    /// What became of packets for which [`push`](Self::push) has said [`Verdict::Held`], by their
+    /// numbers: those settled since this was last asked.
+    pub fn settled(&mut self) -> impl Iterator<Item = (u64, Outcome)> + '_ {
+        self.judge.settled()
     }
 
     /// Takes a decapsulated packet, or a plain one.

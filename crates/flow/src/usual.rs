@@ -9,6 +9,7 @@ use vtap_packet::tcp::Tcp;
 use vtap_packet::{LinkType, Packet, Protocol, Vni, checksum};
 
 use crate::config::Checksum;
+use crate::copies::Likeness;
 use crate::key::Key;
 use crate::read::{Content, Observed};
 use crate::segment::Segment;
@@ -43,5 +44,9 @@ pub(crate) fn read(packet: &Packet<'_>, vni: Vni, policy: Checksum) -> Option<Ob
     }
     let (key, from) = Key::of_ipv4((src, tcp.src_port), (dst, tcp.dst_port), Protocol::TCP, vni);
     let content = Content::Segment(Segment::new(kind, tcp, u32::try_from(len).ok()?));
-    Some(Observed { key, from, content, offloaded: false, truncated: false })
+    let (ttl, id) = (head[22], u16::from_be_bytes([head[18], head[19]]));
+    let len = u16::from_be_bytes([head[16], head[17]]).into();
+    let sum = if policy == Checksum::Off { 0 } else { tcp.checksum };
+    let likeness = Likeness::of_segment(ttl, id, len, head.last_chunk()?, sum);
+    Some(Observed { key, from, content, likeness, len, offloaded: false, truncated: false })
 }

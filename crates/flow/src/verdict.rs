@@ -15,6 +15,13 @@ pub enum Verdict {
     Related,
     /// Refused.
     Invalid(Reason),
+    /// It does not fit, and may have overtaken what it waits for. What it is will be told by
+    /// [`Tracker::settled`](crate::Tracker::settled).
+    Held,
+    /// Set aside: another tap, or another interface, has shown it before.
+    Duplicate,
+    /// Set aside: this tap has shown it before a router sent it on.
+    Forwarded,
     /// Set aside: nothing of a flow could be read.
     Skipped(Skip),
 }
@@ -27,7 +34,8 @@ impl Verdict {
             Self::Established => "ESTABLISHED",
             Self::Related => "RELATED",
             Self::Invalid(_) => "INVALID",
-            Self::Skipped(_) => "SKIPPED",
+            Self::Held => "HELD",
+            Self::Duplicate | Self::Forwarded | Self::Skipped(_) => "SKIPPED",
         }
     }
 
@@ -36,6 +44,8 @@ impl Verdict {
         match self {
             Self::Invalid(reason) => Some(reason.name()),
             Self::Skipped(skip) => Some(skip.name()),
+            Self::Duplicate => Some("duplicate"),
+            Self::Forwarded => Some("forwarded"),
             _ => None,
         }
     }

@@ -33,6 +33,6 @@ pub mod run;
 
 pub use intake::{Filter, Intake, Taken};
 pub use parallel::run_parallel;
-pub use pipeline::{Fate, Pipeline, Seen};
+pub use pipeline::{Fate, Pipeline, Seen, Watched};
 pub use report::Report;
 pub use run::{Pace, RunError, run, watch};

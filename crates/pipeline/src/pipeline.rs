@@ -35,6 +35,16 @@ pub enum Fate {
     Tracked(Outcome),
 }
 
+/// What is shown of a run that is watched.
+#[derive(Clone, Copy, Debug)]
+pub enum Watched<'a> {
+    /// A packet has come to the end of the belt.
+    Packet(Seen<'a>),
+    /// What became of the packet of this number, of which its [`Fate`] had said that it is
+    /// [held](vtap_flow::Verdict::Held).
+    Settled(u64, Outcome),
+}
+
 /// A packet at the end of the belt.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'a> {
@@ -80,32 +90,56 @@ impl Pipeline {
         }
     }
 
-    /// Takes a packet along the belt and shows it, at its end, to `seen`.
+    /// Takes a packet along the belt and shows it, at its end, to `watch`, and then the packets
+    /// that it has settled.
     ///
     /// # Errors
     ///
-    /// Those of the sink and of `seen`.
+    /// Those of the sink and of `watch`.
     #[inline]
     pub fn push<S: Sink>(
         &mut self,
         packet: Packet<'_>,
         sink: &mut S,
-        seen: impl FnOnce(Seen<'_>) -> Result<(), S::Error>,
+        mut watch: impl FnMut(Watched<'_>) -> Result<(), S::Error>,
     ) -> Result<(), S::Error> {
         if self.tracker.is_none()
             && let Some(packet) = self.intake.take_usual(&packet)
         {
-            return seen(Seen { packet, fate: Fate::Passed });
+            return watch(Watched::Packet(Seen { packet, fate: Fate::Passed }));
         }
         let packet = match self.intake.take(packet) {
             Taken::Frame(packet) => packet,
-            Taken::Aside(aside) => return seen(aside),
+            Taken::Aside(aside) => return watch(Watched::Packet(aside)),
         };
-        let fate = match &mut self.tracker {
-            Some(tracker) => Fate::Tracked(tracker.push(&packet, sink)?),
-            None => Fate::Passed,
+        let Some(tracker) = &mut self.tracker else {
+            return watch(Watched::Packet(Seen { packet, fate: Fate::Passed }));
         };
-        seen(Seen { packet, fate })
+        let fate = Fate::Tracked(tracker.push(&packet, sink)?);
+        watch(Watched::Packet(Seen { packet, fate }))?;
+        tracker.settled().try_for_each(|(number, outcome)| watch(Watched::Settled(number, outcome)))
+    }
+
+    /// [`finish`](Self::finish), and shows to `watch` the packets that still waited.
+    ///
+    /// # Errors
+    ///
+    /// Those of the sink and of `watch`.
+    ///
+    /// # Panics
+    ///
+    /// If a law does not hold, which is a bug.
+    pub fn finish_watched<S: Sink>(
+        &mut self,
+        sink: &mut S,
+        mut watch: impl FnMut(Watched<'_>) -> Result<(), S::Error>,
+    ) -> Result<Report, S::Error> {
+        let report = self.finish(sink)?;
+        let settled = self.tracker.iter_mut().flat_map(Tracker::settled);
+        for (number, outcome) in settled {
+            watch(Watched::Settled(number, outcome))?;
+        }
+        Ok(report)
     }
 
     /// Ends the run: what waits in tables is told or counted, and the laws are checked.
@@ -141,6 +175,7 @@ impl Pipeline {
             decap,
             inner_filter: inner_filtered,
             flow: self.tracker.as_ref().map(|tracker| *tracker.stats()),
+            taps: self.tracker.as_ref().map_or_else(Vec::new, |tracker| tracker.taps().to_vec()),
         }
     }
 }

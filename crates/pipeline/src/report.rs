@@ -4,7 +4,7 @@ use vtap_decap as decap;
 use vtap_flow as flow;
 
 /// What became of the packets of a run.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Report {
     /// Packets read.
     pub packets: u64,
@@ -22,6 +22,8 @@ pub struct Report {
     pub inner_filter: u64,
     /// Counters of tracking; `None` for a run that only decapsulates.
     pub flow: Option<flow::Stats>,
+    /// The taps that what was tracked came from, and plain packets as one of them.
+    pub taps: Vec<flow::Tap>,
 }
 
 impl Report {

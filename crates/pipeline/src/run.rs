@@ -4,7 +4,7 @@ use vtap_capture::{self as capture, Progress, Source};
 use vtap_flow::Sink;
 use vtap_packet::Timestamp;
 
-use crate::{Pipeline, Report, Seen};
+use crate::{Pipeline, Report, Watched};
 
 /// What ends a run before the end of its input.
 #[derive(Debug, thiserror::Error)]
@@ -67,11 +67,11 @@ pub fn run<S: Sink>(
     }
 }
 
-/// Takes every packet of a source along the belt and shows each, at its end, to `seen`.
+/// Takes every packet of a source along the belt and shows each, at its end, to `watch`.
 ///
 /// # Errors
 ///
-/// As [`run`], and when `seen` fails.
+/// As [`run`], and when `watch` fails.
 ///
 /// # Panics
 ///
@@ -81,20 +81,20 @@ pub fn watch<S: Sink>(
     pipeline: &mut Pipeline,
     sink: &mut S,
     pace: &mut impl Pace,
-    mut seen: impl FnMut(Seen<'_>) -> Result<(), S::Error>,
+    mut watch: impl FnMut(Watched<'_>) -> Result<(), S::Error>,
 ) -> Result<Report, RunError<S::Error>> {
     let mut packets = 0;
     loop {
         for _ in 0..PROGRESS_EVERY {
             if let Some(packet) = source.at_hand() {
                 pace.packet(packet.time);
-                pipeline.push(packet, sink, &mut seen).map_err(RunError::Sink)?;
+                pipeline.push(packet, sink, &mut watch).map_err(RunError::Sink)?;
             } else if let Some(packet) = source.next()? {
                 pace.packet(packet.time);
-                pipeline.push(packet, sink, &mut seen).map_err(RunError::Sink)?;
+                pipeline.push(packet, sink, &mut watch).map_err(RunError::Sink)?;
             } else {
                 pace.progress(packets, source.progress());
-                return pipeline.finish(sink).map_err(RunError::Sink);
+                return pipeline.finish_watched(sink, &mut watch).map_err(RunError::Sink);
             }
             packets += 1;
         }

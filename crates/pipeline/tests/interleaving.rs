@@ -6,11 +6,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use vtap_capture::{PcapWriter, PcapngWriter};
 use vtap_decap::Decap;
-use vtap_flow::{Config, Event, Profile, Tracker};
+use vtap_flow::{Config, Copies, Event, Profile, Tracker};
 use vtap_packet::tcp::Flags;
 use vtap_packet::{LinkType, Timestamp};
 use vtap_pipeline::Pipeline;
@@ -156,6 +157,9 @@ impl Drop for Folder {
 
 /// The events of these files, and every counter.
 fn replay(files: &[PathBuf], config: Config) -> (Vec<Event>, String) {
+    // Files are places of capture, and what is dealt to two of them would be a copy.
+    let copies = Copies { window: Duration::ZERO, ..config.copies };
+    let config = Config { copies, ..config };
     let mut source = vtap_capture::open(files).unwrap();
     let decap = Decap::new(vtap_decap::Config::default());
     let mut pipeline = Pipeline::new(decap, Some(Tracker::new(config)));

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use vtap_capture::File;
 use vtap_decap::Decap;
 use vtap_flow::{Checksum, Config as Tracking, EventFlag, Profile, Tracker, Verdict};
-use vtap_pipeline::{Fate, Pipeline, Report, watch};
+use vtap_pipeline::{Fate, Pipeline, Report, Watched, watch};
 use vtap_synth::{Config, Generator, Size, Written};
 
 /// Replays a capture with every checksum verified; how many packets had each verdict, NEW,
@@ -20,7 +20,8 @@ fn replay(config: Config, profile: Profile) -> (Written, Report, [u64; 3]) {
     let mut verdicts = [0; 3];
     let [new, established, other] = &mut verdicts;
     let mut source = File::from_bytes(capture).unwrap();
-    let report = watch(&mut source, &mut pipeline, &mut Vec::new(), &mut (), |seen| {
+    let report = watch(&mut source, &mut pipeline, &mut Vec::new(), &mut (), |watched| {
+        let Watched::Packet(seen) = watched else { return Ok(()) };
         *match seen.fate {
             Fate::Tracked(outcome) if outcome.verdict == Verdict::New => &mut *new,
             Fate::Tracked(outcome) if outcome.verdict == Verdict::Established => established,

@@ -21,7 +21,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use vtap_capture::{File, Inputs, Source};
 use vtap_export::{Filtered, FlagSet};
-use vtap_flow::{Event, Sink};
+use vtap_flow::{Event, Gap, Sink};
 use vtap_pipeline::Report;
 
 use crate::args::{Bench, BenchFormat};
@@ -122,6 +122,10 @@ impl Sink for Events {
         if self.0.len() < EVENTS {
             self.0.push(*event);
         }
+        Ok(())
+    }
+
+    fn gap(&mut self, _gap: &Gap) -> Result<(), Infallible> {
         Ok(())
     }
 }

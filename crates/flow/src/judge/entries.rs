@@ -3,7 +3,7 @@
 use vtap_packet::Timestamp;
 
 use super::Judge;
-use crate::event::{Event, EventFlag, Side};
+use crate::event::{Event, EventFlag, MAX_TAPS, Side};
 use crate::read::{Observed, Occasion};
 use crate::sink::Sink;
 use crate::table::Full;
@@ -13,9 +13,6 @@ impl Judge {
     /// Forgets what is over by `now`.
     #[cold]
     pub(super) fn turn<S: Sink>(&mut self, now: Timestamp, sink: &mut S) -> Result<(), S::Error> {
-        if self.warm_until.is_none() {
-            self.warm_until = Some(now + self.config.warm_up);
-        }
         while let Some(at) = self.table.next_due(now) {
             let row = self.table.entry(at).and_then(|(_, cold)| cold.suppressed.take());
             self.table.release(at);
@@ -96,6 +93,8 @@ impl Occasion {
             reason: None,
             missing: None,
             retransmission: false,
+            taps: [None; MAX_TAPS],
+            egress_only: false,
             suppressed: 0,
         }
     }

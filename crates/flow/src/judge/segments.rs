@@ -6,14 +6,27 @@ use super::Judge;
 use crate::config::Profile;
 use crate::event::{Event, EventFlag};
 use crate::flow::{Opened, Rules, Taken};
-use crate::read::{Observed, Occasion};
+use crate::read::{Observed, Occasion, Pending};
 use crate::reason::Reason;
 use crate::segment::Segment;
+use crate::sight::TapId;
 use crate::sink::Sink;
 use crate::skip::Skip;
 use crate::state::{Kind, State};
-use crate::trace::Row;
-use crate::verdict::{Outcome, StateAfter, Verdict};
+use crate::trace::{Once, Row};
+use crate::translated::is_translated;
+use crate::verdict::{Note, Outcome, StateAfter, Verdict};
+
+/// Which time a segment is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attempt {
+    /// When it comes. It may be held.
+    First,
+    /// It is held, and another of its flow has passed.
+    Again,
+    /// It has waited long enough.
+    Last,
+}
 
 impl Judge {
     /// Most segments by far: one that an established connection expects, and that makes no row.
@@ -37,64 +50,123 @@ impl Judge {
         Some(Outcome::new(Verdict::Established, StateAfter::In(State::Established)))
     }
 
+    /// Any other. The outcome is [`Verdict::Held`] where it waits for what it may have overtaken.
     pub(super) fn segment<S: Sink>(
         &mut self,
-        occasion: Occasion,
+        pending: &Pending,
         observed: &Observed,
-        hash: u64,
         segment: Result<&Segment, Reason>,
+        attempt: Attempt,
         sink: &mut S,
     ) -> Result<Outcome, S::Error> {
-        let rules = self.rules(occasion.time);
-        let limit = self.config.invalid_limit;
-        let at = self.entry(occasion.time, observed, hash, sink)?;
+        let Pending { occasion, sight, hash, .. } = *pending;
+        let (now, from) = (occasion.time, observed.from);
+        let rules = self.rules(now, sight.tap);
+        let at = self.entry(now, observed, hash, sink)?;
         let Some((at, (flow, cold))) = at.and_then(|at| Some((at, self.table.entry(at)?))) else {
             return self.without_room(occasion, observed, segment, rules, sink);
         };
-        flow.count(observed.from);
+        cold.shown_by(sight.tap);
+        if attempt == Attempt::First {
+            flow.count(from);
+        }
+        let translated = occasion.is_translated(observed) && flow.is_one_way(from);
+        let before = (flow.connection, flow.deadline);
         let mut taken = match segment {
-            Ok(segment) => flow.take(cold, occasion.time, observed.from, segment, rules),
+            Ok(segment) => flow.take(cold, now, from, segment, rules),
             Err(defect) => Taken::refused(defect, flow.state()),
         };
-        if flow.connection.is_none() {
-            flow.touch(occasion.time);
+        let mut gap = None;
+        if let (Verdict::Invalid(reason), Ok(segment)) = (taken.outcome.verdict, segment) {
+            let tap = self.taps.get_mut(sight.tap).filter(|_| rules.adopts);
+            if translated {
+                flow.connection = before.0;
+                taken = flow.take_translated(cold, now, from, segment, rules);
+                self.stats.egress_only += u64::from(flow.is_first(Once::EgressOnly));
+            } else if let (Some(tap), Some(connection)) = (tap, before.0) {
+                let jumped =
+                    connection.assured && reason.is_beyond() && flow.is_first(Once::Jumped);
+                if jumped {
+                    gap = tap.jump(now, self.config.warm_up);
+                }
+                if tap.has_missed_some_of(cold.since, now) {
+                    flow.connection = Some(connection);
+                    flow.resume(cold, now);
+                    taken = flow.take(cold, now, from, segment, rules);
+                    self.stats.resumed += 1;
+                }
+            }
         }
+        if let Ok(segment) = segment
+            && attempt != Attempt::Last
+            && taken.outcome.may_have_overtaken(segment)
+            && !self.config.reordering.is_zero()
+            && flow.marks.missing().is_none()
+            && (attempt == Attempt::Again || !self.held.is_full_of(hash))
+        {
+            (flow.connection, flow.deadline) = before;
+            let state = flow.state();
+            if flow.connection.is_none() {
+                flow.touch(now);
+            }
+            self.table.rescheduled(at, now);
+            if attempt == Attempt::First {
+                self.held.hold(pending.clone(), now + self.config.reordering);
+            }
+            if let Some(gap) = gap {
+                self.gap(&gap, sink)?;
+            }
+            return Ok(Outcome::new(Verdict::Held, state));
+        }
+        if flow.connection.is_none() {
+            flow.touch(now);
+        }
+        let seen = cold.taps;
+        let event = |flag, state, side| Event {
+            taps: self.taps.named(seen),
+            egress_only: translated,
+            ..occasion.event(observed, flag, state, side)
+        };
         let row = match (taken.outcome.verdict, segment) {
             (Verdict::Invalid(reason), segment) => {
                 let known = flow.marks.missing();
                 let missing = match segment {
-                    Ok(segment) if rules.strict => flow.missing_side(cold, observed.from, segment),
+                    Ok(segment) if rules.strict => flow.missing_side(cold, from, segment),
                     _ => None,
                 };
                 let reason = missing.map_or(reason, |_| Reason::Asymmetric);
                 taken.outcome.verdict = Verdict::Invalid(reason);
-                let side = flow.known_side(observed.from);
                 let row = Event {
                     reason: Some(reason),
                     missing,
-                    ..occasion.event(observed, EventFlag::Invalid, taken.outcome.state, side)
+                    ..event(EventFlag::Invalid, taken.outcome.state, flow.known_side(from))
                 };
                 match missing {
                     // Said once for each flow, not for each packet.
                     Some(_) if known == missing => None,
-                    Some(_) => Some(row),
-                    None => cold.limit(row, limit),
+                    Some(_) => {
+                        self.stats.one_way += 1;
+                        Some(row)
+                    }
+                    None => cold.limit(row, self.config.invalid_limit),
                 }
             }
             _ => taken.row.map(|Row { flag, retransmission }| Event {
                 retransmission,
-                ..occasion.event(
-                    observed,
-                    flag,
-                    taken.outcome.state,
-                    Some(flow.side(observed.from)),
-                )
+                ..event(flag, taken.outcome.state, Some(flow.side(from)))
             }),
         };
         self.count(&taken);
-        self.table.rescheduled(at, occasion.time);
+        self.table.rescheduled(at, now);
+        if let Some(gap) = gap {
+            self.gap(&gap, sink)?;
+        }
         if let Some(row) = row {
             self.write(&row, sink)?;
+        }
+        let passed = !matches!(taken.outcome.verdict, Verdict::Invalid(_));
+        if passed && attempt != Attempt::Again && self.held.concerns(hash) {
+            self.judge_held(&observed.key, hash, sink)?;
         }
         Ok(taken.outcome)
     }
@@ -142,13 +214,34 @@ impl Judge {
         Ok(Outcome::new(Verdict::Invalid(reason), StateAfter::None))
     }
 
-    fn rules(&self, now: Timestamp) -> Rules {
-        let warming_up = self.warm_until.is_some_and(|until| now < until);
+    fn rules(&self, now: Timestamp, tap: TapId) -> Rules {
         Rules {
             pickup: self.config.pickup,
-            warming_up,
+            warming_up: self.taps.get(tap).is_some_and(|tap| tap.is_warming_up(now)),
+            adopts: !self.config.warm_up.is_zero(),
             strict: self.config.profile == Profile::Azure,
             drop_martians: self.config.profile == Profile::Linux,
         }
+    }
+}
+
+impl Outcome {
+    /// Whether this may have come of a segment that was seen too soon: what it refers to was not
+    /// seen, or it answers a SYN before its SYN-ACK does.
+    fn may_have_overtaken(self, segment: &Segment) -> bool {
+        match self.verdict {
+            Verdict::Invalid(reason) => reason.may_have_overtaken(),
+            _ => self.note == Some(Note::Ignored) && segment.kind == Kind::Ack,
+        }
+    }
+}
+
+impl Occasion {
+    /// Whether the source of a packet was translated on its way out.
+    fn is_translated(&self, observed: &Observed) -> bool {
+        let socket = |end| observed.key.socket(end).ip();
+        self.tunnel.is_some_and(|tunnel| {
+            is_translated(tunnel.src, socket(observed.from), socket(observed.from.other()))
+        })
     }
 }

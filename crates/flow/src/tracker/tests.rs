@@ -1,9 +1,13 @@
+use std::time::Duration;
+
 use vtap_packet::tcp::Flags;
 use vtap_packet::{Protocol, Timestamp, Tunnel, Vni};
 use vtap_testkit::{Conversation, TcpFrame, frame};
 
 use super::*;
 use crate::{Checksum, Event, Profile, Reason, Side, Skip, State, StateAfter, Verdict};
+
+mod mirror;
 
 const CLIENT: &str = "10.0.2.4:40000";
 const SERVER: &str = "10.0.2.6:80";
@@ -17,7 +21,12 @@ struct Tape {
 }
 
 impl Tape {
+    /// Nothing waits for what it may have overtaken, so that each verdict is told at once.
     fn new(config: Config) -> Self {
+        Self::patient(Config { reordering: Duration::ZERO, ..config })
+    }
+
+    fn patient(config: Config) -> Self {
         let now = Timestamp::new(1_700_000_000, 0);
         Self { tracker: Tracker::new(config), events: Vec::new(), now, number: 0 }
     }
@@ -35,7 +44,7 @@ impl Tape {
     }
 
     fn wait(&mut self, secs: u64) {
-        self.now = self.now + std::time::Duration::from_secs(secs);
+        self.now = self.now + Duration::from_secs(secs);
     }
 
     fn push(&mut self, frame: &TcpFrame) -> Outcome {

@@ -1,12 +1,12 @@
 use vtap_capture::File;
 use vtap_decap::Decap;
-use vtap_flow::{Config, Discard, Event, Tracker};
+use vtap_flow::{Config, Discard, Event, Gap, Tracker};
 use vtap_packet::Packet;
 use vtap_testkit::frame::{mirrored, pcap, udp};
 use vtap_testkit::traffic;
 
 use super::*;
-use crate::{Fate, run_parallel};
+use crate::{Fate, Seen, run_parallel};
 
 fn pipeline() -> Pipeline {
     Pipeline::new(Decap::new(vtap_decap::Config::default()), Some(Tracker::new(Config::default())))
@@ -22,8 +22,10 @@ fn capture() -> Vec<Vec<u8>> {
 fn run_over(frames: &[Vec<u8>], pipeline: &mut Pipeline) -> (Report, Vec<Event>, Vec<Fate>) {
     let mut source = File::from_bytes(pcap(frames)).unwrap();
     let (mut events, mut fates) = (Vec::new(), Vec::new());
-    let report = watch(&mut source, pipeline, &mut events, &mut (), |seen| {
-        fates.push(seen.fate);
+    let report = watch(&mut source, pipeline, &mut events, &mut (), |watched| {
+        if let Watched::Packet(seen) = watched {
+            fates.push(seen.fate);
+        }
         Ok(())
     });
     (report.unwrap(), events, fates)
@@ -61,9 +63,9 @@ fn without_a_tracker_frames_pass() {
     let mut decap_only = Pipeline::new(Decap::new(vtap_decap::Config::default()), None);
     let mut source = File::from_bytes(pcap(&capture())).unwrap();
     let mut lengths = 0_u64;
-    let report = watch(&mut source, &mut decap_only, &mut Discard, &mut (), |seen| {
-        if seen.fate == Fate::Passed {
-            lengths += seen.packet.data.len() as u64;
+    let report = watch(&mut source, &mut decap_only, &mut Discard, &mut (), |watched| {
+        if let Watched::Packet(Seen { packet, fate: Fate::Passed }) = watched {
+            lengths += packet.data.len() as u64;
         }
         Ok(())
     });
@@ -151,6 +153,10 @@ impl Sink for Full {
     type Error = &'static str;
 
     fn event(&mut self, _event: &Event) -> Result<(), Self::Error> {
+        Err("full")
+    }
+
+    fn gap(&mut self, _gap: &Gap) -> Result<(), Self::Error> {
         Err("full")
     }
 }

@@ -1,0 +1,121 @@
+//! What a mirror does to traffic: packets seen more than once, out of order, or not at all.
+
+use vtap_packet::Timestamp;
+
+use super::Judge;
+use super::segments::Attempt;
+use crate::copies::Sighting;
+use crate::gap::Gap;
+use crate::key::Key;
+use crate::read::{Content, Observed, Occasion, Pending};
+use crate::sight::TapId;
+use crate::sink::Sink;
+use crate::verdict::{Outcome, StateAfter, Verdict};
+
+impl Judge {
+    /// Takes note of the tap that has shown a packet, and tells the gap that it ends.
+    #[inline]
+    pub(super) fn tap<S: Sink>(
+        &mut self,
+        occasion: Occasion,
+        tap: TapId,
+        sink: &mut S,
+    ) -> Result<(), S::Error> {
+        let (now, warm_up) = (occasion.time, self.config.warm_up);
+        let address = occasion.tunnel.map(|tunnel| tunnel.src);
+        let tap = self.taps.of(tap, address, now, warm_up);
+        match tap.and_then(|tap| tap.packet(now, warm_up)) {
+            Some(gap) => self.gap(&gap, sink),
+            None => Ok(()),
+        }
+    }
+
+    #[cold]
+    pub(super) fn gap<S: Sink>(&mut self, gap: &Gap, sink: &mut S) -> Result<(), S::Error> {
+        self.stats.gaps += 1;
+        sink.gap(gap)
+    }
+
+    /// Counts a copy of a packet that was followed before.
+    pub(super) fn copy(
+        &mut self,
+        observed: &Observed,
+        hash: u64,
+        tap: TapId,
+        sighting: Sighting,
+    ) -> Outcome {
+        let at = self.table.find(&observed.key, hash);
+        let state = match at.and_then(|at| self.table.entry(at)) {
+            Some((flow, cold)) => {
+                cold.shown_by(tap);
+                flow.state()
+            }
+            None => StateAfter::None,
+        };
+        if sighting == Sighting::Forwarded {
+            self.stats.forwarded += 1;
+            return Outcome::new(Verdict::Forwarded, state);
+        }
+        self.stats.duplicates += 1;
+        if let Some(tap) = self.taps.get_mut(tap) {
+            tap.duplicates += 1;
+        }
+        Outcome::new(Verdict::Duplicate, state)
+    }
+
+    /// Judges, for the last time, segments that have waited long enough.
+    #[inline(never)]
+    pub(super) fn settle_due<S: Sink>(
+        &mut self,
+        now: Timestamp,
+        sink: &mut S,
+    ) -> Result<(), S::Error> {
+        while let Some(pending) = self.held.pop_due(now) {
+            self.settle(&pending, sink)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn settle<S: Sink>(
+        &mut self,
+        pending: &Pending,
+        sink: &mut S,
+    ) -> Result<(), S::Error> {
+        if let Ok(observed) = &pending.observed
+            && let Content::Segment(segment) = &observed.content
+        {
+            let outcome = self.segment(pending, observed, Ok(segment), Attempt::Last, sink)?;
+            self.settled.push((pending.occasion.number, outcome));
+        }
+        Ok(())
+    }
+
+    /// Judges segments of a flow again that wait, as another of it has passed.
+    #[inline(never)]
+    pub(super) fn judge_held<S: Sink>(
+        &mut self,
+        key: &Key,
+        hash: u64,
+        sink: &mut S,
+    ) -> Result<(), S::Error> {
+        let mut from = 0;
+        while let Some(at) = self.held.find(hash, from) {
+            from = at + 1;
+            let Some(pending) = self.held.get(at) else { break };
+            let Ok(observed) = &pending.observed else { continue };
+            let Content::Segment(segment) = &observed.content else { continue };
+            if observed.key != *key {
+                continue;
+            }
+            let outcome = self.segment(&pending, observed, Ok(segment), Attempt::Again, sink)?;
+            if outcome.verdict != Verdict::Held {
+                self.held.take(at);
+                self.stats.reordered += 1;
+                self.settled.push((pending.occasion.number, outcome));
+                // It may have been what those before it waited for.
+                from = 0;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,186 @@
+//! The taps that packets come from, and the gaps of their mirrors.
+//!
+//! A mirror that is set up anew, or whose source is changed, shows nothing for up to a minute, and
+//! then connections of which it has not seen the middle. That is a gap when a tap falls silent
+//! after steady traffic, or when many of its flows go on beyond their windows at once.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use vtap_packet::Timestamp;
+
+use crate::event::MAX_TAPS;
+use crate::gap::{Cause, Gap};
+use crate::limits;
+use crate::sight::TapId;
+
+/// What is known of a tap.
+#[derive(Clone, Copy, Debug)]
+pub struct Tap {
+    /// The mirrored NIC's address, the outer source of its packets; `None` for packets that were
+    /// not mirrored.
+    pub address: Option<IpAddr>,
+    /// Packets of it, copies included.
+    pub packets: u64,
+    /// Of these, copies of packets that another tap, or another interface, had shown before.
+    pub duplicates: u64,
+    /// Gaps of its mirror.
+    pub gaps: u64,
+    /// Time of its last packet, and of the one before.
+    last: Timestamp,
+    before_last: Timestamp,
+    /// Since when there was no [pause](limits::PAUSE), and how many packets came before that.
+    steady_since: (Timestamp, u64),
+    /// Until then connections are taken to have been open before.
+    warm_until: Timestamp,
+    /// End of the last gap.
+    resumed: Option<Timestamp>,
+    jumps: Jumps,
+}
+
+/// Flows that went on beyond their windows of late.
+#[derive(Clone, Copy, Debug)]
+struct Jumps {
+    flows: u32,
+    /// Time of the first of them.
+    since: Timestamp,
+    /// Time of the tap's packet before that.
+    after: Timestamp,
+    /// Packets of the tap until then.
+    packets: u64,
+}
+
+impl Tap {
+    fn new(address: Option<IpAddr>, now: Timestamp, warm_up: Duration) -> Self {
+        Self {
+            address,
+            packets: 0,
+            duplicates: 0,
+            gaps: 0,
+            last: now,
+            before_last: now,
+            steady_since: (now, 0),
+            warm_until: now + warm_up,
+            resumed: None,
+            jumps: Jumps { flows: 0, since: now, after: now, packets: 0 },
+        }
+    }
+
+    /// Takes note of a packet. Gives the gap that it ends.
+    #[inline]
+    pub(crate) fn packet(&mut self, now: Timestamp, warm_up: Duration) -> Option<Gap> {
+        let silence = now.since(self.last);
+        self.packets += 1;
+        self.before_last = self.last;
+        if silence <= limits::PAUSE {
+            self.last = self.last.max(now);
+            return None;
+        }
+        self.pause(now, silence, warm_up)
+    }
+
+    #[cold]
+    fn pause(&mut self, now: Timestamp, silence: Duration, warm_up: Duration) -> Option<Gap> {
+        let (since, before) = self.steady_since;
+        let steady = self.last.since(since) >= limits::STEADY
+            && self.packets - 1 - before >= limits::STEADY_PACKETS;
+        let start = self.last;
+        self.last = now;
+        self.steady_since = (now, self.packets - 1);
+        (steady && silence > limits::GAP).then(|| self.gap(start, now, warm_up, Cause::Silence))?
+    }
+
+    /// Takes note of a flow that goes on beyond its window, for the first time. Gives the gap that
+    /// it is a sign of, with many others at once.
+    pub(crate) fn jump(&mut self, now: Timestamp, warm_up: Duration) -> Option<Gap> {
+        let Jumps { flows, since, packets, .. } = self.jumps;
+        let at_once = flows > 0
+            && now.since(since) <= limits::RESUMING
+            && self.packets - packets <= limits::RESUMING_PACKETS;
+        if !at_once {
+            self.jumps =
+                Jumps { flows: 1, since: now, after: self.before_last, packets: self.packets };
+            return None;
+        }
+        self.jumps.flows += 1;
+        if self.jumps.flows < limits::RESUMING_FLOWS {
+            return None;
+        }
+        let Jumps { since, after, .. } = self.jumps;
+        self.jumps.flows = 0;
+        self.gap(after, since, warm_up, Cause::Resumed)
+    }
+
+    fn gap(
+        &mut self,
+        start: Timestamp,
+        end: Timestamp,
+        warm_up: Duration,
+        cause: Cause,
+    ) -> Option<Gap> {
+        let tap = self.address?;
+        self.gaps += 1;
+        self.warm_until = end + warm_up;
+        self.resumed = Some(end);
+        Some(Gap { tap, start, end, cause })
+    }
+
+    /// Whether a connection that is met now for the first time may have been open before.
+    pub(crate) fn is_warming_up(&self, now: Timestamp) -> bool {
+        now < self.warm_until
+    }
+
+    /// Whether a connection known since `known` may have gone on in a gap of which nothing was
+    /// seen.
+    pub(crate) fn has_missed_some_of(&self, known: Timestamp, now: Timestamp) -> bool {
+        self.resumed.is_some_and(|resumed| known <= resumed) && now < self.warm_until
+    }
+}
+
+/// All taps, by number.
+#[derive(Debug, Default)]
+pub(crate) struct Taps(Vec<Tap>);
+
+impl Taps {
+    /// The tap of a packet; made if it is new.
+    #[inline]
+    pub(crate) fn of(
+        &mut self,
+        id: TapId,
+        address: Option<IpAddr>,
+        now: Timestamp,
+        warm_up: Duration,
+    ) -> Option<&mut Tap> {
+        let at = usize::from(id.0);
+        if at >= self.0.len() {
+            // Numbers are given in order of appearance, but that of plain packets is always there.
+            self.0.resize(at + 1, Tap::new(None, now, warm_up));
+        }
+        let tap = self.0.get_mut(at)?;
+        if tap.packets == 0 {
+            *tap = Tap::new(address, now, warm_up);
+        }
+        Some(tap)
+    }
+
+    pub(crate) fn get(&self, id: TapId) -> Option<&Tap> {
+        self.0.get(usize::from(id.0))
+    }
+
+    pub(crate) fn get_mut(&mut self, id: TapId) -> Option<&mut Tap> {
+        self.0.get_mut(usize::from(id.0))
+    }
+
+    /// The addresses of those that have shown a flow, where they are more than one.
+    pub(crate) fn named(&self, seen: [TapId; MAX_TAPS]) -> [Option<IpAddr>; MAX_TAPS] {
+        match seen {
+            [_, TapId::NONE, ..] => [None; MAX_TAPS],
+            _ => seen.map(|id| self.get(id).and_then(|tap| tap.address)),
+        }
+    }
+
+    /// Those that packets came from, by number.
+    pub(crate) fn all(&self) -> &[Tap] {
+        &self.0
+    }
+}
