@@ -52,7 +52,10 @@ pub(crate) fn strip<'a>(packet: &Packet<'a>, ports: &PortSet) -> Option<Packet<'
         [0x86, 0xdd] => version_and_length >> 4 == 6 && v6_protocol == 6 && data.len() >= 54,
         _ => false,
     };
-    inner.then(|| Packet {
+    if !inner {
+        return None;
+    }
+    Some(Packet {
         link: LinkType::ETHERNET,
         interface: packet.place(),
         wire_len: u32::try_from(data.len()).unwrap_or(u32::MAX),

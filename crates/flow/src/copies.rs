@@ -8,37 +8,38 @@
 //! not four, whichever tap is ahead.
 //!
 //! A packet is known by its headers, and by its TCP checksum where that was filled in. What is
-//! remembered is bounded by packets and by packet time; the packets remembered are always the last
-//! ones, so that what is recognised does not depend on the seed of the hash.
+//! remembered is bounded by packets and by packet time, and does not depend on the seed of the
+//! hash, so that a replay tells the same each time.
 
 use vtap_packet::{Ip, Protocol, Timestamp, Vni};
 
 use crate::config::{Checksum, Copies as Limits};
-use crate::key::{End, Key};
+#[cfg(doc)]
+use crate::key::Key;
 use crate::limits;
 use crate::sight::{Sight, TapId};
 
-/// What a packet has in common with its copies.
+/// What a packet has in common with its copies: hashes of addresses and ports, IP ID, length, and
+/// what the transport header says but for its checksum. VNIs do not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fingerprint {
+    /// With a seed: nobody can make two packets of one tag.
+    tag: u32,
+    /// Without: where it is remembered.
+    place: u32,
+}
+
+/// By what a packet and a copy of it are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Likeness {
-    /// Of IP ID, length, and what the transport header says but for its checksum.
-    digest: u64,
+    pub(crate) print: Fingerprint,
     /// TCP checksum; 0 where it is not to be compared.
     sum: u16,
     /// TTL or hop limit.
     ttl: u8,
 }
 
-/// A likeness within one belt: hashed with addresses, ports and a seed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fingerprint(u64);
-
-impl Fingerprint {
-    /// Of what is no packet of a flow.
-    pub(crate) const NONE: Self = Self(0);
-}
-
-/// What a packet is, of all its sightings.
+/// Which sighting of a packet this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sighting {
     /// To be followed.
@@ -49,32 +50,59 @@ pub(crate) enum Sighting {
     Forwarded,
 }
 
+/// The key of a flow and the sender of a packet, mixed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mixed {
+    pub(crate) seeded: u64,
+    pub(crate) plain: u64,
+}
+
+/// What of an IP header does not change on its way, but for the TTL.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Header {
+    pub(crate) ttl: u8,
+    /// Identification; 0 in IPv6.
+    pub(crate) id: u16,
+    /// Of the packet, in bytes.
+    pub(crate) len: u32,
+}
+
+impl Header {
+    fn of(ip: &Ip<'_>) -> Self {
+        let len = len(ip);
+        match *ip.header {
+            [_, _, _, _, hi, lo, _, _, ttl, ..] if ip.src.is_ipv4() => {
+                Self { ttl, id: u16::from_be_bytes([hi, lo]), len }
+            }
+            [_, _, _, _, _, _, _, hop_limit, ..] => Self { ttl: hop_limit, id: 0, len },
+            _ => Self { ttl: 0, id: 0, len },
+        }
+    }
+}
+
 impl Likeness {
-    /// Of a TCP segment with these first bytes.
+    /// Of what is no packet of a flow.
+    pub(crate) const NONE: Self = Self { print: Fingerprint { tag: 0, place: 0 }, sum: 0, ttl: 0 };
+
+    /// Of a TCP segment with these first bytes. `flow` is the
+    /// [mixture](Key::mix_without_vni) of its key and sender.
     #[inline(always)]
-    pub(crate) fn of_segment(ttl: u8, id: u16, len: u32, tcp: &[u8; 20], sum: u16) -> Self {
+    pub(crate) fn of_segment(flow: Mixed, header: Header, tcp: &[u8; 20], sum: u16) -> Self {
         let [_, _, _, _, q0, q1, q2, q3, a0, a1, a2, a3, offset, flags, w0, w1, _, _, u0, u1] =
             *tcp;
         let numbers = u64::from_be_bytes([q0, q1, q2, q3, a0, a1, a2, a3]);
         let rest = u64::from_be_bytes([offset, flags, w0, w1, u0, u1, 0, 0]);
-        Self { digest: digest(numbers, rest, id, len), sum, ttl }
+        Self::new(flow, header, numbers, rest, sum)
     }
 
     /// Of any packet.
-    pub(crate) fn of(ip: &Ip<'_>, policy: Checksum) -> Self {
-        let (ttl, id) = match *ip.header {
-            [_, _, _, _, hi, lo, _, _, ttl, ..] if ip.src.is_ipv4() => {
-                (ttl, u16::from_be_bytes([hi, lo]))
-            }
-            [_, _, _, _, _, _, _, hop_limit, ..] => (hop_limit, 0),
-            _ => (0, 0),
-        };
-        let len = len(ip);
+    pub(crate) fn of(flow: Mixed, ip: &Ip<'_>, policy: Checksum) -> Self {
+        let header = Header::of(ip);
         let truncated = ip.payload.len() < ip.payload_len as usize;
-        if let (Protocol::TCP, Some(tcp)) = (ip.protocol, ip.payload.first_chunk()) {
+        if let (Protocol::TCP, Some(tcp)) = (ip.protocol, ip.payload.first_chunk::<20>()) {
             let compared = policy != Checksum::Off && !truncated;
             let sum = if compared { u16::from_be_bytes([tcp[16], tcp[17]]) } else { 0 };
-            return Self::of_segment(ttl, id, len, tcp, sum);
+            return Self::of_segment(flow, header, tcp, sum);
         }
         let mut head = [0_u8; 16];
         head.iter_mut().zip(ip.payload).for_each(|(to, from)| *to = *from);
@@ -84,7 +112,17 @@ impl Likeness {
         }
         let [a, b, c, d, e, f, g, h, rest @ ..] = head;
         let first = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-        Self { digest: digest(first, u64::from_be_bytes(rest), id, len), sum: 0, ttl }
+        Self::new(flow, header, first, u64::from_be_bytes(rest), 0)
+    }
+
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "halves of what was mixed")]
+    fn new(flow: Mixed, header: Header, first: u64, rest: u64, sum: u16) -> Self {
+        let rest = rest ^ u64::from(header.id) ^ u64::from(header.len) << 48;
+        let tag = fold(first ^ flow.seeded, rest ^ flow.seeded.rotate_left(32)) as u32;
+        // An odd number with half of its bits set, spread evenly: that of the golden ratio.
+        let place = ((first ^ rest ^ flow.plain).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
+        Self { print: Fingerprint { tag, place }, sum, ttl: header.ttl }
     }
 
     /// Without the checksum: the sender left it to its NIC, so that a tap further on sees another.
@@ -92,25 +130,12 @@ impl Likeness {
     pub(crate) const fn without_sum(self) -> Self {
         Self { sum: 0, ..self }
     }
-
-    /// The fingerprint of a packet of a flow; VNIs do not count.
-    #[inline(always)]
-    pub(crate) fn fingerprint(self, key: &Key, from: End, seed: u64) -> Fingerprint {
-        Fingerprint(fold(self.digest ^ key.mix_without_vni(seed), seed ^ from as u64))
-    }
 }
 
 /// Length of an IP packet, in bytes.
 pub(crate) fn len(ip: &Ip<'_>) -> u32 {
     let header = u32::try_from(ip.header.len()).unwrap_or_default();
     header.saturating_add(ip.payload_len)
-}
-
-#[inline(always)]
-fn digest(first: u64, rest: u64, id: u16, len: u32) -> u64 {
-    // Any odd numbers do; these are the fractions of the golden ratio and of the root of two.
-    let (one, other) = (0x9e37_79b9_7f4a_7c15, 0x6a09_e667_f3bc_c909);
-    fold(first ^ one, rest.rotate_left(16) ^ u64::from(id) ^ u64::from(len) << 48 ^ other)
 }
 
 /// Multiplies to 128 bits and adds the halves without carry.
@@ -121,192 +146,186 @@ pub(crate) const fn fold(a: u64, b: u64) -> u64 {
     (product as u64) ^ (product >> 64) as u64
 }
 
-/// Views of one packet that are told apart; any more are copies of these.
-const VIEWS: usize = 4;
-
-/// How and where a packet was seen, and how often.
-#[derive(Clone, Copy, Debug)]
-struct View {
-    tap: TapId,
-    place: u16,
-    times: u16,
-    ttl: u8,
-}
-
-/// A packet that was followed.
-#[derive(Clone, Copy, Debug)]
-struct Remembered {
+/// One view of a packet, and how often it was seen so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
     tag: u32,
-    /// Number of the packet before with the same place in the index.
-    before: u32,
-    /// When it was seen last.
-    time: Timestamp,
-    /// That of the customer's name space; [`PLAIN`] where there was none.
-    vni: u32,
+    /// When it was seen so last, in units of 1,024 ns and modulo 73 minutes.
+    time: u32,
+    sight: Sight,
     sum: u16,
-    /// How often it was followed.
-    followed: u16,
-    views: [View; VIEWS],
+    /// Of the customer's name space: its VNI, mixed; [`PLAIN`] where there is none.
+    space: u16,
+    ttl: u8,
+    times: u8,
 }
 
-/// No VNI has as many bits.
-const PLAIN: u32 = u32::MAX;
+const PLAIN: u16 = 0;
 
-const UNUSED: View = View { tap: TapId::NONE, place: 0, times: 0, ttl: 0 };
+const UNUSED: Seen =
+    Seen { tag: 0, time: 0, sight: Sight::NOWHERE, sum: 0, space: PLAIN, ttl: 0, times: 0 };
 
-const _: () = assert!(size_of::<Remembered>() == 56);
+/// What is taken off the counts of all views when one of them is full.
+const HALF: u8 = 128;
+
+/// Packets with one place, the last one first, in one cache line.
+#[derive(Clone, Debug)]
+#[repr(align(64))]
+struct Bucket([Seen; 4]);
+
+const _: () = assert!(size_of::<Bucket>() == 64);
 
 /// The packets of late.
 #[derive(Debug)]
 pub(crate) struct Copies {
-    limits: Limits,
-    /// The last packets, one after the other; numbers are places in it, modulo its length.
-    ring: Vec<Remembered>,
-    /// Number of the last packet with this part of the fingerprint.
-    heads: Box<[u32]>,
-    /// Number of the packet that comes next, from 1; 0 is none.
-    next: u32,
+    buckets: Box<[Bucket]>,
+    /// In the units of [`Seen::time`].
+    window: u32,
 }
-
-/// Packets looked at for one; more share a place in the index only by design of an attacker, who
-/// would have to know the seed.
-const STEPS: usize = 16;
 
 impl Copies {
     pub(crate) fn new(limits: Limits) -> Self {
-        let packets = limits.packets.next_power_of_two().clamp(1, 1 << 30);
-        let mut ring = Vec::new();
-        let _ = ring.try_reserve_exact(packets);
-        Self { limits: Limits { packets, ..limits }, ring, heads: vec![0; packets].into(), next: 1 }
+        let buckets = limits.packets.div_ceil(4).next_power_of_two().clamp(1, 1 << 28);
+        let nanos = u64::try_from(limits.window.as_nanos()).unwrap_or(u64::MAX);
+        // Beyond half the circle nothing could be told from what is to come.
+        let window = ticks(nanos.min(1 << 40));
+        Self { buckets: vec![Bucket([UNUSED; 4]); buckets].into(), window }
     }
 
     /// Asks for what [`take`](Self::take) will read.
     #[inline(always)]
     pub(crate) fn prefetch(&self, print: Fingerprint) {
-        prefetch_index::prefetch_index(&self.heads, self.place(print));
+        prefetch_index::prefetch_index(&self.buckets, self.place(print));
     }
 
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "more bits than any index has")]
     fn place(&self, print: Fingerprint) -> usize {
-        print.0 as usize & (self.limits.packets - 1)
+        print.place as usize & (self.buckets.len() - 1)
     }
 
     /// Takes a packet and says which of its sightings this is.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(
         &mut self,
         now: Timestamp,
-        print: Fingerprint,
         likeness: Likeness,
         vni: Option<Vni>,
         sight: Sight,
     ) -> Sighting {
-        let tag = (print.0 >> 32) as u32;
-        let vni = vni.map_or(PLAIN, Vni::get);
-        let view = View { tap: sight.tap, place: sight.place, ttl: likeness.ttl, times: 1 };
-        let place = self.place(print);
-        let head = self.heads.get(place).copied().unwrap_or_default();
-        let mut at = head;
-        for _ in 0..STEPS {
-            let window = self.limits.window;
-            let Some(known) = self.known(at) else { break };
-            if known.is(tag, likeness.sum, vni) && now.since(known.time) <= window {
-                return known.see(now, view);
-            }
-            // Numbers fall along the way; one that does not is of a packet forgotten since.
-            let before = known.before;
-            if self.next.wrapping_sub(before) <= self.next.wrapping_sub(at) {
-                break;
-            }
-            at = before;
-        }
-        self.remember(
-            place,
-            Remembered {
-                tag,
-                before: head,
-                time: now,
-                vni,
-                sum: likeness.sum,
-                followed: 1,
-                views: [view, UNUSED, UNUSED, UNUSED],
-            },
-        );
-        Sighting::First
-    }
-
-    fn known(&mut self, number: u32) -> Option<&mut Remembered> {
-        let age = self.next.wrapping_sub(number) as usize;
-        let held = number != 0 && (1..=self.limits.packets).contains(&age);
-        self.ring.get_mut(number as usize & (self.limits.packets - 1)).filter(|_| held)
-    }
-
-    #[inline]
-    fn remember(&mut self, place: usize, packet: Remembered) {
-        let number = self.next;
-        let at = number as usize & (self.limits.packets - 1);
-        match self.ring.get_mut(at) {
-            Some(oldest) => *oldest = packet,
-            None => {
-                // Place 0 is the last one to be reached.
-                self.ring.resize(at, packet);
-                self.ring.push(packet);
-            }
-        }
-        if let Some(head) = self.heads.get_mut(place) {
-            *head = number;
-        }
-        self.next = number.wrapping_add(1);
-    }
-}
-
-impl Remembered {
-    fn is(&self, tag: u32, sum: u16, vni: u32) -> bool {
-        self.tag == tag
-            && (self.sum == sum || self.sum == 0 || sum == 0)
-            && (self.vni == vni || self.vni == PLAIN || vni == PLAIN)
-    }
-
-    /// Another sighting.
-    fn see(&mut self, now: Timestamp, view: View) -> Sighting {
-        let since = now.since(self.time);
-        self.time = self.time.max(now);
-        let others = self.views.iter().filter(|other| other.times > 0);
-        // A mirror reorders, so the copy that a router sent on may come first.
-        let forwarded =
-            others.clone().any(|other| other.tap == view.tap && other.ttl.abs_diff(view.ttl) == 1);
-        let duplicate = others.clone().any(|other| {
-            let elsewhere = other.place != view.place;
-            match (other.tap, view.tap) {
-                // Among the last, a tunnel device of the machine that has taken off the envelope.
-                (TapId::NONE, _) | (_, TapId::NONE) => elsewhere,
-                (one, another) if one != another => true,
-                // What one tap sends over two ways may be a repetition on the other of them.
-                _ => elsewhere && since <= limits::INTERFACE_COPY,
-            }
-        });
-        let times = self.count(view);
-        if times > self.followed || !(forwarded || duplicate) {
-            self.followed = self.followed.max(times);
-            return Sighting::First;
-        }
-        if forwarded { Sighting::Forwarded } else { Sighting::Duplicate }
-    }
-
-    /// How often it was seen so, this time included.
-    fn count(&mut self, view: View) -> u16 {
-        let same = |known: &&mut View| {
-            known.times == 0
-                || (known.tap, known.place, known.ttl) == (view.tap, view.place, view.ttl)
+        let seen = Seen {
+            tag: likeness.print.tag,
+            time: ticks(now.nanos()),
+            sight,
+            sum: likeness.sum,
+            space: vni.map_or(PLAIN, space),
+            ttl: likeness.ttl,
+            times: 1,
         };
-        match self.views.iter_mut().find(same) {
-            Some(known) => {
-                let times = known.times.saturating_add(1);
-                *known = View { times, ..view };
-                times
+        let (window, place) = (self.window, self.place(likeness.print));
+        match self.buckets.get_mut(place) {
+            Some(bucket) if bucket.0.iter().any(|other| other.tag == seen.tag) => {
+                bucket.compare(seen, window)
             }
-            None => 1,
+            Some(bucket) => {
+                bucket.put(seen);
+                Sighting::First
+            }
+            None => Sighting::First,
         }
     }
 }
+
+impl Bucket {
+    #[inline(always)]
+    fn put(&mut self, seen: Seen) {
+        let [first, second, third, _] = self.0;
+        self.0 = [seen, first, second, third];
+    }
+
+    /// Takes a packet that may have been seen before.
+    #[inline(never)]
+    fn compare(&mut self, mut seen: Seen, window: u32) -> Sighting {
+        let (mut followed, mut forwarded, mut duplicate) = (0, false, false);
+        let mut again = None;
+        for other in &mut self.0 {
+            if !other.is_like(&seen, window) {
+                continue;
+            }
+            followed = followed.max(other.times);
+            if (other.sight, other.ttl) == (seen.sight, seen.ttl) {
+                seen.times = other.times.saturating_add(1);
+                again = Some(other);
+            } else {
+                forwarded |= other.is_beside_router(&seen);
+                duplicate |= other.is_elsewhere(&seen);
+            }
+        }
+        let times = seen.times;
+        if times == u8::MAX {
+            // What counts is by how much one view is ahead of the others.
+            seen.times -= HALF;
+        }
+        match again {
+            Some(known) => *known = seen,
+            None => self.put(seen),
+        }
+        if times == u8::MAX {
+            let others = self.0.iter_mut().filter(|other| other.tag == seen.tag);
+            for other in others.filter(|other| (other.sight, other.ttl) != (seen.sight, seen.ttl)) {
+                other.times = other.times.saturating_sub(HALF).max(1);
+            }
+        }
+        match (times > followed, forwarded, duplicate) {
+            (false, true, _) => Sighting::Forwarded,
+            (false, false, true) => Sighting::Duplicate,
+            _ => Sighting::First,
+        }
+    }
+}
+
+/// In the units of [`Seen::time`].
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "modulo 73 minutes")]
+const fn ticks(nanos: u64) -> u32 {
+    (nanos >> 10) as u32
+}
+
+/// A name space; never [`PLAIN`].
+#[inline(always)]
+fn space(vni: Vni) -> u16 {
+    let [.., high, low, _] = vni.get().wrapping_mul(0x9e37_79b1).to_be_bytes();
+    u16::from_be_bytes([high, low]) | 1
+}
+
+impl Seen {
+    /// Whether this is the packet, whoever has shown it.
+    fn is_like(&self, seen: &Self, window: u32) -> bool {
+        // Times of two taps may run back a little.
+        let apart = seen.time.wrapping_sub(self.time).cast_signed().unsigned_abs();
+        self.tag == seen.tag
+            && self.times > 0
+            && (self.sum == seen.sum || self.sum == 0 || seen.sum == 0)
+            && (self.space == seen.space || self.space == PLAIN || seen.space == PLAIN)
+            && apart <= window
+    }
+
+    /// Whether a router between has sent it on. A mirror reorders, so what came out of the router
+    /// may be seen before what went in.
+    fn is_beside_router(&self, seen: &Self) -> bool {
+        self.sight.tap() == seen.sight.tap() && self.ttl.abs_diff(seen.ttl) == 1
+    }
+
+    /// Whether it was seen where another sighting of one packet is no repetition.
+    fn is_elsewhere(&self, seen: &Self) -> bool {
+        let other_place = self.sight.place() != seen.sight.place();
+        match (self.sight.tap(), seen.sight.tap()) {
+            // Among the last, a tunnel device of the machine that has taken off the envelope.
+            (TapId::NONE, _) | (_, TapId::NONE) => other_place,
+            (one, another) if one != another => true,
+            // What one tap sends over two ways may be a repetition on the other of them.
+            _ => other_place && seen.time.wrapping_sub(self.time) <= INTERFACE_COPY,
+        }
+    }
+}
+
+const INTERFACE_COPY: u32 = ticks(limits::INTERFACE_COPY.subsec_nanos() as u64);

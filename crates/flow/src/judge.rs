@@ -99,7 +99,7 @@ impl Judge {
         let mut located = [u32::MAX; AHEAD];
         for pending in batch.iter().take(2 * AHEAD) {
             self.table.prefetch_index(pending.hash);
-            self.copies.prefetch(pending.print);
+            self.copies.prefetch(pending.likeness.print);
         }
         for (at, pending) in located.iter_mut().zip(batch) {
             *at = self.table.locate(pending.hash);
@@ -112,7 +112,7 @@ impl Judge {
             }
             if let Some(later) = batch.get(number + 2 * AHEAD) {
                 self.table.prefetch_index(later.hash);
-                self.copies.prefetch(later.print);
+                self.copies.prefetch(later.likeness.print);
             }
             self.judge(pending, at, sink)?;
         }
@@ -167,19 +167,19 @@ impl Judge {
         located: u32,
         sink: &mut S,
     ) -> Result<Outcome, S::Error> {
-        let Pending { occasion, sight, hash, print, ref observed } = *pending;
+        let Pending { occasion, sight, hash, likeness, ref observed } = *pending;
         self.advance(occasion.time, sink)?;
         self.stats.packets += 1;
-        self.tap(occasion, sight.tap, sink)?;
+        self.tap(occasion, sight.tap(), sink)?;
         let observed = match observed {
             Ok(observed) => observed,
             Err(skip) => return Ok(self.skip(*skip)),
         };
         if !self.config.copies.window.is_zero() {
             let vni = occasion.tunnel.map(|tunnel| tunnel.vni).filter(|_| !self.config.fold_vni);
-            let sighting = self.copies.take(occasion.time, print, observed.likeness, vni, sight);
+            let sighting = self.copies.take(occasion.time, likeness, vni, sight);
             if sighting != Sighting::First {
-                return Ok(self.copy(observed, hash, sight.tap, sighting));
+                return Ok(self.copy(observed, hash, sight.tap(), sighting));
             }
         }
         self.stats.super_packets += u64::from(observed.len > limits::LARGEST_PACKET);
@@ -190,7 +190,7 @@ impl Judge {
                 self.stats.tcp_segments += 1;
                 match self.follow(occasion.time, observed, located, segment) {
                     Some(outcome) => {
-                        if self.held.concerns(hash) {
+                        if !self.held.is_empty() && self.held.concerns(hash) {
                             self.judge_held(&observed.key, hash, sink)?;
                         }
                         Ok(outcome)

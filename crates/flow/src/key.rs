@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use vtap_packet::{Protocol, Vni};
 
-use crate::copies::fold;
+use crate::copies::{Mixed, fold};
 
 /// Order-free: the lower end comes first, whoever sent the packet.
 ///
@@ -83,12 +83,13 @@ impl Key {
         Protocol(rest.to_le_bytes()[0])
     }
 
-    /// Of both ends and the protocol, without the VNI; the same for both directions.
+    /// Both ends and the protocol, without the VNI, for a packet of this end.
     #[inline(always)]
-    pub(crate) const fn mix_without_vni(&self, seed: u64) -> u64 {
+    pub(crate) const fn mix_without_vni(&self, from: End, seed: u64) -> Mixed {
         let [l0, l1, h0, h1, rest] = self.0;
-        let ends = fold(l1 ^ l0.rotate_left(32) ^ seed, h1 ^ h0.rotate_left(32) ^ !seed);
-        ends ^ (rest & 0xffff_ffff_0000_00ff).rotate_left(8)
+        let rest = (rest & 0xffff_ffff_0000_00ff).rotate_left(8) ^ from as u64;
+        let (lower, higher) = (l1 ^ l0.rotate_left(32), h1 ^ h0.rotate_left(32) ^ rest);
+        Mixed { seeded: fold(lower ^ seed, higher ^ !seed), plain: lower ^ higher.rotate_left(16) }
     }
 
     #[inline]

@@ -9,7 +9,7 @@ use vtap_packet::tcp::Tcp;
 use vtap_packet::{EtherType, Ip, Packet, Protocol, Timestamp, Tunnel, Vni, checksum, link};
 
 use crate::config::{Checksum, Config};
-use crate::copies::{self, Fingerprint, Likeness};
+use crate::copies::{self, Likeness};
 use crate::icmp;
 use crate::key::{End, Key};
 use crate::reason::Reason;
@@ -26,7 +26,6 @@ pub(crate) struct Observed {
     /// Which end of the key sent it.
     pub(crate) from: End,
     pub(crate) content: Content,
-    pub(crate) likeness: Likeness,
     /// Length of the IP packet, in bytes.
     pub(crate) len: u32,
     pub(crate) offloaded: bool,
@@ -57,7 +56,7 @@ pub(crate) struct Pending {
     pub(crate) sight: Sight,
     /// Of the key.
     pub(crate) hash: u64,
-    pub(crate) print: Fingerprint,
+    pub(crate) likeness: Likeness,
     pub(crate) observed: Result<Observed, Skip>,
 }
 
@@ -122,17 +121,18 @@ impl Reader {
     #[inline(always)]
     pub fn read(&mut self, packet: Packet<'_>, batch: &mut Batch) {
         let vni = self.vni(&packet);
-        if let Some(observed) = usual::read(&packet, vni, self.config.checksum) {
+        let usual = usual::read(&packet, vni, self.config.checksum, self.seed);
+        if let Some((observed, likeness)) = usual {
             debug_assert_eq!(
-                read(&packet, vni, &self.config, &mut self.fragments),
-                Ok(observed),
+                read(&packet, vni, &self.config, &mut self.fragments, self.seed),
+                Ok((observed, likeness)),
                 "the shortcut and the general reading differ: {packet:?}"
             );
             batch.0.push(Pending {
                 occasion: Occasion::of(&packet),
                 sight: self.sights.of(&packet),
                 hash: observed.key.hash(&self.hasher),
-                print: observed.fingerprint(self.seed),
+                likeness,
                 observed: Ok(observed),
             });
         } else {
@@ -142,13 +142,14 @@ impl Reader {
 
     #[inline(never)]
     fn read_any(&mut self, packet: Packet<'_>, batch: &mut Batch) {
-        let observed = read(&packet, self.vni(&packet), &self.config, &mut self.fragments);
-        let (hash, print) = match &observed {
-            Ok(observed) => (observed.key.hash(&self.hasher), observed.fingerprint(self.seed)),
-            Err(_) => (0, Fingerprint::NONE),
+        let vni = self.vni(&packet);
+        let read = read(&packet, vni, &self.config, &mut self.fragments, self.seed);
+        let (hash, likeness, observed) = match read {
+            Ok((observed, likeness)) => (observed.key.hash(&self.hasher), likeness, Ok(observed)),
+            Err(skip) => (0, Likeness::NONE, Err(skip)),
         };
         let (occasion, sight) = (Occasion::of(&packet), self.sights.of(&packet));
-        batch.0.push(Pending { occasion, sight, hash, print, observed });
+        batch.0.push(Pending { occasion, sight, hash, likeness, observed });
     }
 
     /// The name space of a packet's addresses.
@@ -172,7 +173,8 @@ fn read(
     vni: Vni,
     config: &Config,
     reassembler: &mut Reassembler,
-) -> Result<Observed, Skip> {
+    seed: u64,
+) -> Result<(Observed, Likeness), Skip> {
     let mut ip = network(packet)?;
     if ip.overruns_frame {
         return Err(Skip::IpLength);
@@ -193,11 +195,10 @@ fn read(
         ip.payload = datagram.payload;
         ip.payload_len = u32::try_from(datagram.payload.len()).unwrap_or(u32::MAX);
     }
-    let mut observed = observe(&ip, vni, config)?;
-    if observed.offloaded {
-        observed.likeness = observed.likeness.without_sum();
-    }
-    Ok(observed)
+    let observed = observe(&ip, vni, config)?;
+    let flow = observed.key.mix_without_vni(observed.from, seed);
+    let likeness = Likeness::of(flow, &ip, config.checksum);
+    Ok((observed, if observed.offloaded { likeness.without_sum() } else { likeness }))
 }
 
 fn network<'a>(packet: &Packet<'a>) -> Result<Ip<'a>, Skip> {
@@ -228,10 +229,8 @@ fn segment(ip: &Ip<'_>, vni: Vni, config: &Config) -> Result<Observed, Skip> {
     };
     let (src, dst) = (SocketAddr::new(ip.src, src_port), SocketAddr::new(ip.dst, dst_port));
     let (key, from) = Key::new(src, dst, Protocol::TCP, vni);
-    let likeness = Likeness::of(ip, config.checksum);
     let len = copies::len(ip);
-    let observed =
-        |content, offloaded| Observed { key, from, content, likeness, len, offloaded, truncated };
+    let observed = |content, offloaded| Observed { key, from, content, len, offloaded, truncated };
 
     let Ok(tcp) = Tcp::parse(ip.payload) else {
         return if truncated && ip.payload_len as usize >= Tcp::HEADER_LEN {
@@ -290,14 +289,8 @@ impl Observed {
         let (src, dst) = (SocketAddr::new(ip.src, src), SocketAddr::new(ip.dst, dst));
         let (key, from) = Key::new(src, dst, ip.protocol, vni);
         let truncated = ip.payload.len() < ip.payload_len as usize;
-        let likeness = Likeness::of(ip, Checksum::Off);
         let len = copies::len(ip);
-        Self { key, from, content, likeness, len, offloaded: false, truncated }
-    }
-
-    #[inline(always)]
-    fn fingerprint(&self, seed: u64) -> Fingerprint {
-        self.likeness.fingerprint(&self.key, self.from, seed)
+        Self { key, from, content, len, offloaded: false, truncated }
     }
 }
 

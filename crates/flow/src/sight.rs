@@ -5,11 +5,13 @@ use std::net::IpAddr;
 
 use vtap_packet::Packet;
 
-/// Taps, or places, that are told apart; what is beyond counts as one.
-const MOST: u16 = u16::MAX;
+/// Taps that are told apart; what is beyond counts as one.
+const TAPS: u16 = 4095;
 
-/// Number of a tap, in the order of their first packets; 0 stands for packets that were not
-/// mirrored.
+/// Places that are told apart; what is beyond counts as one.
+const PLACES: u16 = 15;
+
+/// Number of a tap, in the order of their first packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TapId(pub(crate) u16);
 
@@ -18,12 +20,21 @@ impl TapId {
     pub(crate) const NONE: Self = Self(0);
 }
 
-/// Where a packet was seen.
+/// Where a packet was seen: the number of the tap in the upper 12 bits, that of the
+/// [place of capture](Packet::place) in the lower 4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sight {
-    pub(crate) tap: TapId,
-    /// Number of the [place of capture](Packet::place).
-    pub(crate) place: u16,
+pub(crate) struct Sight(u16);
+
+impl Sight {
+    pub(crate) const NOWHERE: Self = Self(0);
+
+    pub(crate) const fn tap(self) -> TapId {
+        TapId(self.0 >> 4)
+    }
+
+    pub(crate) const fn place(self) -> u16 {
+        self.0 & PLACES
+    }
 }
 
 /// Gives out the numbers.
@@ -42,8 +53,7 @@ const RECENT: usize = 64;
 
 impl Sights {
     pub(crate) fn new() -> Self {
-        let nowhere = Sight { tap: TapId::NONE, place: 0 };
-        let recent = Box::new([(None, u32::MAX, nowhere); RECENT]);
+        let recent = Box::new([(None, u32::MAX, Sight::NOWHERE); RECENT]);
         Self { taps: BTreeMap::new(), places: BTreeMap::new(), recent }
     }
 
@@ -66,26 +76,22 @@ impl Sights {
     }
 
     #[inline(never)]
-    fn look_up(&mut self, at: usize, tap: Option<IpAddr>, interface: u32) -> Sight {
-        let next = |len: usize| u16::try_from(len).unwrap_or(MOST).saturating_add(1);
-        let tap_id = tap.map_or(0, |tap| {
-            let number = next(self.taps.len());
-            match self.taps.get(&tap) {
-                Some(known) => *known,
-                None if number == MOST => MOST,
-                None => *self.taps.entry(tap).or_insert(number),
-            }
-        });
-        let number = next(self.places.len());
-        let place = match self.places.get(&interface) {
-            Some(known) => *known,
-            None if number == MOST => MOST,
-            None => *self.places.entry(interface).or_insert(number),
-        };
-        let sight = Sight { tap: TapId(tap_id), place };
+    fn look_up(&mut self, at: usize, tap: Option<IpAddr>, place: u32) -> Sight {
+        let tap_id = tap.map_or(0, |tap| number(&mut self.taps, tap, TAPS));
+        let sight = Sight(tap_id << 4 | number(&mut self.places, place, PLACES));
         if let Some(recent) = self.recent.get_mut(at) {
-            *recent = (tap, interface, sight);
+            *recent = (tap, place, sight);
         }
         sight
+    }
+}
+
+/// Number of one of these, from 1; all share the last.
+fn number<T: Ord>(known: &mut BTreeMap<T, u16>, new: T, last: u16) -> u16 {
+    let next = u16::try_from(known.len()).unwrap_or(last).saturating_add(1);
+    match known.get(&new) {
+        Some(number) => *number,
+        None if next >= last => last,
+        None => *known.entry(new).or_insert(next),
     }
 }

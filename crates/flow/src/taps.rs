@@ -38,6 +38,9 @@ pub struct Tap {
     jumps: Jumps,
 }
 
+/// In nanoseconds: it is compared with every packet.
+const PAUSE: u64 = limits::PAUSE.as_secs() * 1_000_000_000;
+
 /// Flows that went on beyond their windows of late.
 #[derive(Clone, Copy, Debug)]
 struct Jumps {
@@ -69,14 +72,14 @@ impl Tap {
     /// Takes note of a packet. Gives the gap that it ends.
     #[inline]
     pub(crate) fn packet(&mut self, now: Timestamp, warm_up: Duration) -> Option<Gap> {
-        let silence = now.since(self.last);
+        let silence = now.nanos().saturating_sub(self.last.nanos());
         self.packets += 1;
         self.before_last = self.last;
-        if silence <= limits::PAUSE {
-            self.last = self.last.max(now);
-            return None;
+        if silence > PAUSE {
+            return self.pause(now, Duration::from_nanos(silence), warm_up);
         }
-        self.pause(now, silence, warm_up)
+        self.last = self.last.max(now);
+        None
     }
 
     #[cold]
@@ -142,9 +145,9 @@ impl Tap {
 pub(crate) struct Taps(Vec<Tap>);
 
 impl Taps {
-    /// The tap of a packet; made if it is new.
-    #[inline]
-    pub(crate) fn of(
+    /// Takes note of a tap that was not met before.
+    #[cold]
+    pub(crate) fn meet(
         &mut self,
         id: TapId,
         address: Option<IpAddr>,
@@ -157,9 +160,7 @@ impl Taps {
             self.0.resize(at + 1, Tap::new(None, now, warm_up));
         }
         let tap = self.0.get_mut(at)?;
-        if tap.packets == 0 {
-            *tap = Tap::new(address, now, warm_up);
-        }
+        *tap = Tap::new(address, now, warm_up);
         Some(tap)
     }
 
@@ -167,8 +168,10 @@ impl Taps {
         self.0.get(usize::from(id.0))
     }
 
+    /// A tap that was met before.
+    #[inline]
     pub(crate) fn get_mut(&mut self, id: TapId) -> Option<&mut Tap> {
-        self.0.get_mut(usize::from(id.0))
+        self.0.get_mut(usize::from(id.0)).filter(|tap| tap.packets > 0)
     }
 
     /// The addresses of those that have shown a flow, where they are more than one.

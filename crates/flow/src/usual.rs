@@ -9,7 +9,7 @@ use vtap_packet::tcp::Tcp;
 use vtap_packet::{LinkType, Packet, Protocol, Vni, checksum};
 
 use crate::config::Checksum;
-use crate::copies::Likeness;
+use crate::copies::{Header, Likeness};
 use crate::key::Key;
 use crate::read::{Content, Observed};
 use crate::segment::Segment;
@@ -19,7 +19,12 @@ use crate::state::Kind;
 const HEADERS: usize = 14 + 20 + 20;
 
 #[inline(always)]
-pub(crate) fn read(packet: &Packet<'_>, vni: Vni, policy: Checksum) -> Option<Observed> {
+pub(crate) fn read(
+    packet: &Packet<'_>,
+    vni: Vni,
+    policy: Checksum,
+    seed: u64,
+) -> Option<(Observed, Likeness)> {
     let head = packet.data.first_chunk::<HEADERS>()?;
     let total_len = usize::from(u16::from_be_bytes([head[16], head[17]]));
     let usual = packet.link == LinkType::ETHERNET
@@ -46,7 +51,8 @@ pub(crate) fn read(packet: &Packet<'_>, vni: Vni, policy: Checksum) -> Option<Ob
     let content = Content::Segment(Segment::new(kind, tcp, u32::try_from(len).ok()?));
     let (ttl, id) = (head[22], u16::from_be_bytes([head[18], head[19]]));
     let len = u16::from_be_bytes([head[16], head[17]]).into();
+    let flow = key.mix_without_vni(from, seed);
     let sum = if policy == Checksum::Off { 0 } else { tcp.checksum };
-    let likeness = Likeness::of_segment(ttl, id, len, head.last_chunk()?, sum);
-    Some(Observed { key, from, content, likeness, len, offloaded: false, truncated: false })
+    let likeness = Likeness::of_segment(flow, Header { ttl, id, len }, head.last_chunk()?, sum);
+    Some((Observed { key, from, content, len, offloaded: false, truncated: false }, likeness))
 }

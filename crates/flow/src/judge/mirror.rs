@@ -22,9 +22,15 @@ impl Judge {
         sink: &mut S,
     ) -> Result<(), S::Error> {
         let (now, warm_up) = (occasion.time, self.config.warm_up);
-        let address = occasion.tunnel.map(|tunnel| tunnel.src);
-        let tap = self.taps.of(tap, address, now, warm_up);
-        match tap.and_then(|tap| tap.packet(now, warm_up)) {
+        let gap = match self.taps.get_mut(tap) {
+            Some(tap) => tap.packet(now, warm_up),
+            None => {
+                let address = occasion.tunnel.map(|tunnel| tunnel.src);
+                let tap = self.taps.meet(tap, address, now, warm_up);
+                tap.and_then(|tap| tap.packet(now, warm_up))
+            }
+        };
+        match gap {
             Some(gap) => self.gap(&gap, sink),
             None => Ok(()),
         }

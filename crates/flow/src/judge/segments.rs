@@ -61,12 +61,12 @@ impl Judge {
     ) -> Result<Outcome, S::Error> {
         let Pending { occasion, sight, hash, .. } = *pending;
         let (now, from) = (occasion.time, observed.from);
-        let rules = self.rules(now, sight.tap);
+        let rules = self.rules(now, sight.tap());
         let at = self.entry(now, observed, hash, sink)?;
         let Some((at, (flow, cold))) = at.and_then(|at| Some((at, self.table.entry(at)?))) else {
             return self.without_room(occasion, observed, segment, rules, sink);
         };
-        cold.shown_by(sight.tap);
+        cold.shown_by(sight.tap());
         if attempt == Attempt::First {
             flow.count(from);
         }
@@ -78,7 +78,7 @@ impl Judge {
         };
         let mut gap = None;
         if let (Verdict::Invalid(reason), Ok(segment)) = (taken.outcome.verdict, segment) {
-            let tap = self.taps.get_mut(sight.tap).filter(|_| rules.adopts);
+            let tap = self.taps.get_mut(sight.tap()).filter(|_| rules.adopts);
             if translated {
                 flow.connection = before.0;
                 taken = flow.take_translated(cold, now, from, segment, rules);

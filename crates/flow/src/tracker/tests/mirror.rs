@@ -266,11 +266,11 @@ fn other_protocols_have_copies_too() {
 
 /// What a tracker makes of packets; numbers and taps left out.
 fn told(packets: &[(View, Vec<u8>)], copies: bool) -> (Vec<String>, u64, u64) {
-    let mut config = Config::default();
-    if !copies {
-        config.copies.window = Duration::ZERO;
-    }
-    let mut mirror = Mirror::new(config);
+    let copies = match copies {
+        true => Config::default().copies,
+        false => Copies { window: Duration::ZERO, ..Config::default().copies },
+    };
+    let mut mirror = Mirror::new(Config { copies, ..Config::default() });
     for (view, frame) in packets {
         mirror.shows(*view, frame);
     }
@@ -319,9 +319,7 @@ proptest! {
                 frames.swap(at - 1, at);
             }
         }
-        let mut config = Config::default();
-        config.warm_up = Duration::ZERO;
-        let mut mirror = Mirror::new(config);
+        let mut mirror = Mirror::new(Config { warm_up: Duration::ZERO, ..Config::default() });
         for frame in frames {
             mirror.shows(ONE, &frame);
             mirror.wait(Duration::from_micros(100));
