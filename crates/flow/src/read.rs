@@ -4,7 +4,7 @@ use std::hash::BuildHasher;
 use std::net::SocketAddr;
 
 use foldhash::quality::RandomState;
-use vtap_packet::reassembly::{Limits, Pushed, Reassembler};
+use vtap_packet::reassembly::{Limits, Pushed, Reassembler, Scope};
 use vtap_packet::tcp::Tcp;
 use vtap_packet::{EtherType, Ip, Packet, Protocol, Timestamp, Tunnel, Vni, checksum, link};
 
@@ -185,7 +185,7 @@ fn read(
         if !Reassembler::accepts(&ip) {
             return Err(Skip::Fragment);
         }
-        let Pushed::Complete(datagram) = reassembler.push(packet.time, vni.get().into(), &ip)
+        let Pushed::Complete(datagram) = reassembler.push(packet.time, Scope::of(packet), &ip)
         else {
             return Err(Skip::Fragment);
         };
