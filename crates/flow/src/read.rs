@@ -4,13 +4,15 @@ use std::hash::BuildHasher;
 use std::net::SocketAddr;
 
 use foldhash::quality::RandomState;
-use vtap_packet::reassembly::{Limits, Pushed, Reassembler, Scope};
+use vtap_packet::reassembly;
 use vtap_packet::tcp::Tcp;
 use vtap_packet::{EtherType, Ip, Packet, Protocol, Timestamp, Tunnel, Vni, checksum, link};
 
 use crate::config::{Checksum, Config};
 use crate::copies::{self, Fingerprint, Likeness};
+use crate::fragments::{Accounted, Fragments};
 use crate::icmp;
+use crate::judge::Judge;
 use crate::key::{End, Key};
 use crate::reason::Reason;
 use crate::segment::Segment;
@@ -79,23 +81,32 @@ impl Occasion {
 /// Packets that were read, in their order: all that a [`Judge`](crate::Judge) needs of them, and
 /// nothing borrowed.
 #[derive(Debug, Default)]
-pub struct Batch(pub(crate) Vec<Pending>);
+pub struct Batch {
+    pub(crate) packets: Vec<Pending>,
+    /// Fragments to be counted to their flows, each behind the packet that settled it.
+    pub(crate) accounted: Vec<Accounted>,
+}
 
 impl Batch {
     /// Empty, with room for so many packets.
     pub fn with_capacity(packets: usize) -> Self {
-        Self(Vec::with_capacity(packets))
+        Self { packets: Vec::with_capacity(packets), accounted: Vec::new() }
     }
 
     /// How many packets there are.
     #[inline]
     pub const fn len(&self) -> usize {
-        self.0.len()
+        self.packets.len()
     }
 
     /// Whether there is none.
     pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.packets.is_empty()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.packets.clear();
+        self.accounted.clear();
     }
 }
 
@@ -104,7 +115,7 @@ impl Batch {
 #[derive(Debug)]
 pub struct Reader {
     config: Config,
-    fragments: Reassembler,
+    fragments: Fragments,
     sights: Sights,
     hasher: RandomState,
     /// Of fingerprints.
@@ -113,9 +124,8 @@ pub struct Reader {
 
 impl Reader {
     pub(crate) fn new(config: Config, hasher: RandomState) -> Self {
-        let fragments = Reassembler::new(Limits::default());
         let seed = hasher.hash_one(0);
-        Self { config, fragments, sights: Sights::new(), hasher, seed }
+        Self { config, fragments: Fragments::new(), sights: Sights::new(), hasher, seed }
     }
 
     /// Reads a packet and adds it to the batch.
@@ -128,7 +138,7 @@ impl Reader {
                 Ok(observed),
                 "the shortcut and the general reading differ: {packet:?}"
             );
-            batch.0.push(Pending {
+            batch.packets.push(Pending {
                 occasion: Occasion::of(&packet),
                 sight: self.sights.of(&packet),
                 hash: observed.key.hash(&self.hasher),
@@ -148,7 +158,10 @@ impl Reader {
             Err(_) => (0, Fingerprint::NONE),
         };
         let (occasion, sight) = (Occasion::of(&packet), self.sights.of(&packet));
-        batch.0.push(Pending { occasion, sight, hash, print, observed });
+        batch.packets.push(Pending { occasion, sight, hash, print, observed });
+        let behind = batch.packets.len() - 1;
+        let accounted = self.fragments.accounted();
+        batch.accounted.extend(accounted.map(|one| Accounted { behind, ..one }));
     }
 
     /// The name space of a packet's addresses.
@@ -160,8 +173,17 @@ impl Reader {
         }
     }
 
-    pub(crate) fn finish(&mut self) {
+    pub(crate) const fn fragments(&self) -> reassembly::Stats {
+        self.fragments.stats()
+    }
+
+    /// Gives up the fragments that still wait.
+    pub(crate) fn finish(&mut self, judge: &mut Judge) {
         self.fragments.finish();
+        for fragments in self.fragments.accounted() {
+            // No time is left in which its flow could be over.
+            judge.account(Timestamp::EPOCH, &fragments, None);
+        }
     }
 }
 
@@ -171,7 +193,7 @@ fn read(
     packet: &Packet<'_>,
     vni: Vni,
     config: &Config,
-    reassembler: &mut Reassembler,
+    fragments: &mut Fragments,
 ) -> Result<Observed, Skip> {
     let mut ip = network(packet)?;
     if ip.overruns_frame {
@@ -181,14 +203,7 @@ fn read(
         return Err(Skip::IpChecksum);
     }
     if ip.fragment.is_some() {
-        // Judged once, when complete, as the kernel does.
-        if !Reassembler::accepts(&ip) {
-            return Err(Skip::Fragment);
-        }
-        let Pushed::Complete(datagram) = reassembler.push(packet.time, Scope::of(packet), &ip)
-        else {
-            return Err(Skip::Fragment);
-        };
+        let Some(datagram) = fragments.take(packet, vni, &ip) else { return Err(Skip::Fragment) };
         ip.protocol = datagram.protocol;
         ip.payload = datagram.payload;
         ip.payload_len = u32::try_from(datagram.payload.len()).unwrap_or(u32::MAX);
@@ -277,7 +292,7 @@ fn sum(ip: &Ip<'_>, tcp: &Tcp<'_>, policy: Checksum) -> Sum {
 
 fn other(ip: &Ip<'_>, vni: Vni) -> Result<Observed, Skip> {
     let ports = match ip.protocol {
-        Protocol::UDP | Protocol::SCTP | Protocol(136) => {
+        Protocol::UDP | Protocol::SCTP | Protocol::UDP_LITE => {
             ports(ip.payload).ok_or(Skip::CutShort)?
         }
         _ => (0, 0),
