@@ -29,7 +29,7 @@ pub(crate) struct Observed {
     pub(crate) from: End,
     pub(crate) content: Content,
     pub(crate) likeness: Likeness,
-    /// Length of the IP packet, in bytes.
+    /// Length of the IP packet, in bytes; of a datagram put together, that of its last fragment.
     pub(crate) len: u32,
     pub(crate) offloaded: bool,
     pub(crate) truncated: bool,
@@ -202,6 +202,7 @@ fn read(
     if config.checksum != Checksum::Off && !ip.header_checksum_is_right() {
         return Err(Skip::IpChecksum);
     }
+    let len = copies::len(&ip);
     if ip.fragment.is_some() {
         let Some(datagram) = fragments.take(packet, vni, &ip) else { return Err(Skip::Fragment) };
         ip.protocol = datagram.protocol;
@@ -209,6 +210,7 @@ fn read(
         ip.payload_len = u32::try_from(datagram.payload.len()).unwrap_or(u32::MAX);
     }
     let mut observed = observe(&ip, vni, config)?;
+    observed.len = len;
     if observed.offloaded {
         observed.likeness = observed.likeness.without_sum();
     }

@@ -107,8 +107,12 @@ fn the_same_fragments_from_two_taps_are_two_datagrams() {
         }
     }
     assert_eq!(verdicts[..6], [HELD; 6]);
-    assert!(!verdicts[6..].contains(&HELD));
+    assert_eq!(verdicts[6..], [Verdict::New, Verdict::Duplicate]);
     assert_eq!(tape.tracker.stats().fragments.completed, 2);
+    // The fragments of a copy are copies.
+    let [src, dst] = [RESOLVER, CLIENT].map(|end| end.parse().unwrap());
+    let key = Key::new(src, dst, Protocol::UDP, Vni::new(27));
+    assert_eq!(tape.tracker.judge.packets(key), Some([4, 0]));
 }
 
 /// A packet of one of a few flows, of either family.
