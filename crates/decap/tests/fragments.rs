@@ -13,8 +13,8 @@ use proptest::sample::Index;
 use vtap_decap::{Config, Decap, Stats, Stripped};
 use vtap_packet::tcp::Flags;
 use vtap_packet::{Packet, Timestamp};
-use vtap_testkit::frame::{fragment, fragments, mirrored, mirrored_by, packet, udp};
 use vtap_testkit::TcpFrame;
+use vtap_testkit::frame::{fragment, fragments, mirrored, mirrored_by, packet, udp};
 
 const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
 
