@@ -79,7 +79,7 @@ fn config(byte: u8) -> Config {
     let ports = if byte & 1 == 0 { PortSet::default() } else { PortSet::new([4789, 8472]) };
     let fragments = match byte >> 1 & 1 {
         0 => Limits::default(),
-        _ => Limits { datagrams: 2, bytes: 256, ..Limits::default() },
+        _ => Limits { datagrams: 2, bytes: 512, ..Limits::default() },
     };
     Config { ports, max_depth: 1 + (byte >> 2 & 3), strict_vxlan: byte & 0x10 != 0, fragments }
 }

@@ -76,12 +76,12 @@ fn track(frames: &[Frame], config: Config, stage: Stage) -> Run {
     }
     let Ok(()) = tracker.finish(&mut events);
     assert_eq!(tracker.flows(), 0);
-    account(&events, &outcomes, frames, tracker.stats(), config);
+    account(&events, &outcomes, frames, &tracker.stats(), config);
     for event in &mut events {
         event.src.set_ip(stage.straighten(event.src.ip()));
         event.dst.set_ip(stage.straighten(event.dst.ip()));
     }
-    Run { outcomes, events, stats: *tracker.stats() }
+    Run { outcomes, events, stats: tracker.stats() }
 }
 
 /// One packet.

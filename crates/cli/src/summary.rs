@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use vtap_capture::{Damage, Inputs, Source};
 use vtap_flow::{EventFlag, Reason, Tap};
+use vtap_packet::reassembly;
 use vtap_pipeline::Report;
 
 use crate::args::SummaryTo;
@@ -79,7 +80,6 @@ impl<'a> Summary<'a> {
     fn json(&self) -> Value {
         let Report { packets, bytes, plain, decap, .. } = *self.report;
         let flow = self.report.flow.unwrap_or_default();
-        let fragments = decap.fragments;
         let counts = |pairs: &mut dyn Iterator<Item = (&'static str, u64)>| {
             Value::Object(pairs.map(|(name, count)| (name.to_owned(), count.into())).collect())
         };
@@ -98,20 +98,14 @@ impl<'a> Summary<'a> {
             "plain": plain,
             "inner_bytes": decap.inner_bytes,
             "skipped": counts(&mut self.report.skipped()),
-            "fragments": {
-                "seen": fragments.seen,
-                "completed": fragments.completed,
-                "absorbed": fragments.absorbed,
-                "timed_out": fragments.timed_out,
-                "overlapped": fragments.overlapped,
-                "evicted": fragments.evicted,
-            },
+            "fragments": of_fragments(&decap.fragments),
             "reserved_bits": decap.reserved_bits,
             "duplicates": flow.duplicates,
             "forwarded": flow.forwarded,
             "tcp_segments": flow.tcp_segments,
             "other": flow.other,
             "flow_skipped": counts(&mut self.report.flow_skipped()),
+            "inner_fragments": of_fragments(&flow.fragments),
             "flows": flow.flows,
             "midstream": flow.midstream,
             "one_way": flow.one_way,
@@ -139,7 +133,7 @@ impl<'a> Summary<'a> {
         let mut text = String::from("\n");
         let mut row = |name: &str, value: String| {
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "{name:<14} {value}");
+            let _ = writeln!(text, "{name:<15} {value}");
         };
         let Report { packets, bytes, plain, decap, .. } = *self.report;
         row("packets", format!("{} read, {}{}", count(packets), size(bytes), self.rate()));
@@ -155,18 +149,8 @@ impl<'a> Summary<'a> {
         if !skipped.is_empty() {
             row("skipped", skipped);
         }
-        let fragments = decap.fragments;
-        if fragments.seen > 0 {
-            let gave_up = fragments.timed_out + fragments.overlapped + fragments.evicted;
-            let completed = count(fragments.completed);
-            row(
-                "fragments",
-                format!(
-                    "{} seen, {completed} datagrams completed, {} given up",
-                    count(fragments.seen),
-                    count(gave_up)
-                ),
-            );
+        if decap.fragments.seen > 0 {
+            row("fragments", put_together(&decap.fragments));
         }
         if let Some(flow) = self.report.flow {
             let adopted = match flow.midstream {
@@ -185,6 +169,9 @@ impl<'a> Summary<'a> {
             let skipped = list(self.report.flow_skipped());
             if !skipped.is_empty() {
                 row("not tracked", skipped);
+            }
+            if flow.fragments.seen > 0 {
+                row("inner fragments", put_together(&flow.fragments));
             }
             let events = EventFlag::ALL.map(|flag| (flag.name(), flow.events(flag)));
             let events = list(events.into_iter().filter(|(_, count)| *count > 0));
@@ -226,6 +213,24 @@ fn taps(report: &Report) -> Value {
         Some((tap.address?.to_string(), counters))
     };
     Value::Object(report.taps.iter().filter_map(tap).collect())
+}
+
+fn of_fragments(stats: &reassembly::Stats) -> Value {
+    let reassembly::Stats { seen, completed, absorbed, timed_out, overlapped, evicted } = *stats;
+    json!({
+        "seen": seen,
+        "completed": completed,
+        "absorbed": absorbed,
+        "timed_out": timed_out,
+        "overlapped": overlapped,
+        "evicted": evicted,
+    })
+}
+
+fn put_together(stats: &reassembly::Stats) -> String {
+    let given_up = stats.timed_out + stats.overlapped + stats.evicted;
+    let [seen, completed, given_up] = [stats.seen, stats.completed, given_up].map(count);
+    format!("{seen} seen, {completed} datagrams completed, {given_up} given up")
 }
 
 /// INVALID segments by reason; zeros are left out.

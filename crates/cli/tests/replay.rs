@@ -271,12 +271,12 @@ fn the_summary_goes_where_it_was_asked_to_go() {
 
     let ran = vtap(&strings(&["replay", "--summary", "text"], &path));
     for row in [
-        "packets        12 read, 1.6 KiB, in ",
-        "decapsulated   12, 995 bytes inside\n",
-        "flows          1\n",
-        "TCP segments   10, 10 with checksums left to the NIC\n",
-        "not tracked    not-ip 2\n",
-        "events         SYN 1, SYN-ACK 1, ACK 1, FIN 1, FIN-ACK 2\n",
+        "packets         12 read, 1.6 KiB, in ",
+        "decapsulated    12, 995 bytes inside\n",
+        "flows           1\n",
+        "TCP segments    10, 10 with checksums left to the NIC\n",
+        "not tracked     not-ip 2\n",
+        "events          SYN 1, SYN-ACK 1, ACK 1, FIN 1, FIN-ACK 2\n",
     ] {
         assert!(ran.stderr.contains(row), "{row:?} is not in\n{}", ran.stderr);
     }

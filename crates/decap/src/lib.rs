@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`config`] | ports, depth, strictness |
 //! | [`strip`] | the walk: link, VLAN, IP, fragments, UDP, VXLAN, and again for nested tunnels |
+//! | `fragments` | envelopes that come in pieces |
 //! | `usual` | the shape that nearly all packets have, in one step |
 //! | [`policy`] | what is required of a VXLAN header, and of the frame inside |
 //! | [`skip`], [`stats`] | refusals by name, counters and their law |
@@ -23,6 +24,7 @@
 )]
 
 pub mod config;
+mod fragments;
 pub mod policy;
 pub mod skip;
 pub mod stats;

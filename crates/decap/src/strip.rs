@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use vtap_packet::reassembly::{Pushed, Reassembler};
 use vtap_packet::udp::Udp;
 use vtap_packet::vxlan::Vxlan;
 use vtap_packet::{EtherType, Ip, LinkType, Packet, Protocol, Tunnel, Vni, link};
 
+use crate::fragments::{Fragments, Taken};
 use crate::policy;
 use crate::usual;
 use crate::{Config, Skip, Stats};
@@ -15,7 +15,7 @@ use crate::{Config, Skip, Stats};
 #[derive(Debug)]
 pub struct Decap {
     config: Config,
-    fragments: Reassembler,
+    fragments: Fragments,
     stats: Stats,
 }
 
@@ -52,7 +52,7 @@ enum Found<'a> {
 impl Decap {
     /// With nothing held.
     pub fn new(config: Config) -> Self {
-        let fragments = Reassembler::new(config.fragments);
+        let fragments = Fragments::new(config.fragments);
         Self { config, fragments, stats: Stats::default() }
     }
 
@@ -133,29 +133,23 @@ impl Decap {
 }
 
 /// The datagram of a packet that may be an envelope, put together from fragments if need be.
-fn outer<'a>(packet: &Packet<'a>, config: &Config, fragments: &'a mut Reassembler) -> Found<'a> {
+fn outer<'a>(packet: &Packet<'a>, config: &Config, fragments: &'a mut Fragments) -> Found<'a> {
     let Some(ip) = network(packet.link, packet.data, packet.wire_len as usize) else {
         return Found::Nothing;
     };
     if ip.protocol != Protocol::UDP {
         return Found::Nothing;
     }
-    let Some(fragment) = ip.fragment else { return datagram(&ip, config) };
-    // A first fragment shows its port. The others show nothing, so those whose first fragment has
-    // not come wait for it; whether that was an envelope is told when all is there.
-    if fragment.offset == 0
-        && !Udp::parse(ip.payload).is_ok_and(|udp| config.ports.contains(udp.dst_port))
-    {
-        return Found::Nothing;
+    if ip.fragment.is_none() {
+        return datagram(&ip, config);
     }
-    if !Reassembler::accepts(&ip) {
-        return Found::Skipped(Skip::OuterFragment);
-    }
-    match fragments.push(packet.time, 0, &ip) {
-        Pushed::Absorbed => Found::Absorbed,
-        Pushed::Complete(whole) => {
-            let payload_len = u32::try_from(whole.payload.len()).unwrap_or(u32::MAX);
-            datagram(&Ip { payload: whole.payload, payload_len, fragment: None, ..ip }, config)
+    match fragments.take(packet, &ip, &config.ports) {
+        Taken::Plain => Found::Nothing,
+        Taken::Absorbed => Found::Absorbed,
+        Taken::Unfit => Found::Skipped(Skip::OuterFragment),
+        Taken::Complete(payload) => {
+            let payload_len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+            datagram(&Ip { payload, payload_len, fragment: None, ..ip }, config)
         }
     }
 }

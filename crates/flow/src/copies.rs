@@ -14,8 +14,6 @@
 use vtap_packet::{Ip, Protocol, Timestamp, Vni};
 
 use crate::config::{Checksum, Copies as Limits};
-#[cfg(doc)]
-use crate::key::Key;
 use crate::limits;
 use crate::sight::{Sight, TapId};
 
@@ -50,9 +48,9 @@ pub(crate) enum Sighting {
     Forwarded,
 }
 
-/// The key of a flow and the sender of a packet, mixed.
+/// Hashes of both ends of a flow, for packets of one of them.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Mixed {
+pub(crate) struct Sender {
     pub(crate) seeded: u64,
     pub(crate) plain: u64,
 }
@@ -84,25 +82,24 @@ impl Likeness {
     /// Of what is no packet of a flow.
     pub(crate) const NONE: Self = Self { print: Fingerprint { tag: 0, place: 0 }, sum: 0, ttl: 0 };
 
-    /// Of a TCP segment with these first bytes. `flow` is the
-    /// [mixture](Key::mix_without_vni) of its key and sender.
+    /// Of a TCP segment with these first bytes.
     #[inline(always)]
-    pub(crate) fn of_segment(flow: Mixed, header: Header, tcp: &[u8; 20], sum: u16) -> Self {
+    pub(crate) fn of_segment(sender: Sender, header: Header, tcp: &[u8; 20], sum: u16) -> Self {
         let [_, _, _, _, q0, q1, q2, q3, a0, a1, a2, a3, offset, flags, w0, w1, _, _, u0, u1] =
             *tcp;
         let numbers = u64::from_be_bytes([q0, q1, q2, q3, a0, a1, a2, a3]);
         let rest = u64::from_be_bytes([offset, flags, w0, w1, u0, u1, 0, 0]);
-        Self::new(flow, header, numbers, rest, sum)
+        Self::new(sender, header, numbers, rest, sum)
     }
 
     /// Of any packet.
-    pub(crate) fn of(flow: Mixed, ip: &Ip<'_>, policy: Checksum) -> Self {
+    pub(crate) fn of(sender: Sender, ip: &Ip<'_>, policy: Checksum) -> Self {
         let header = Header::of(ip);
         let truncated = ip.payload.len() < ip.payload_len as usize;
         if let (Protocol::TCP, Some(tcp)) = (ip.protocol, ip.payload.first_chunk::<20>()) {
             let compared = policy != Checksum::Off && !truncated;
             let sum = if compared { u16::from_be_bytes([tcp[16], tcp[17]]) } else { 0 };
-            return Self::of_segment(flow, header, tcp, sum);
+            return Self::of_segment(sender, header, tcp, sum);
         }
         let mut head = [0_u8; 16];
         head.iter_mut().zip(ip.payload).for_each(|(to, from)| *to = *from);
@@ -112,16 +109,17 @@ impl Likeness {
         }
         let [a, b, c, d, e, f, g, h, rest @ ..] = head;
         let first = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-        Self::new(flow, header, first, u64::from_be_bytes(rest), 0)
+        Self::new(sender, header, first, u64::from_be_bytes(rest), 0)
     }
 
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "halves of what was mixed")]
-    fn new(flow: Mixed, header: Header, first: u64, rest: u64, sum: u16) -> Self {
+    fn new(sender: Sender, header: Header, first: u64, rest: u64, sum: u16) -> Self {
         let rest = rest ^ u64::from(header.id) ^ u64::from(header.len) << 48;
-        let tag = fold(first ^ flow.seeded, rest ^ flow.seeded.rotate_left(32)) as u32;
+        let tag = fold(first ^ sender.seeded, rest ^ sender.seeded.rotate_left(32)) as u32;
         // An odd number with half of its bits set, spread evenly: that of the golden ratio.
-        let place = ((first ^ rest ^ flow.plain).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
+        let place =
+            ((first ^ rest ^ sender.plain).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
         Self { print: Fingerprint { tag, place }, sum, ttl: header.ttl }
     }
 
@@ -141,7 +139,7 @@ pub(crate) fn len(ip: &Ip<'_>) -> u32 {
 /// Multiplies to 128 bits and adds the halves without carry.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "the other half is taken apart")]
-pub(crate) const fn fold(a: u64, b: u64) -> u64 {
+const fn fold(a: u64, b: u64) -> u64 {
     let product = a as u128 * b as u128;
     (product as u64) ^ (product >> 64) as u64
 }

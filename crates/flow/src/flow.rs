@@ -346,6 +346,16 @@ impl Flow {
         *higher = higher.saturating_add(u32::from(from == End::Higher));
     }
 
+    /// Counts fragments that were not judged. Of an end that nothing whole came from they are left
+    /// out: that it was seen is for what is judged to say.
+    pub(crate) fn count_fragments(&mut self, from: End, fragments: u32) {
+        let [lower, higher] = &mut self.packets;
+        let packets = if from == End::Lower { lower } else { higher };
+        if *packets > 0 {
+            *packets = packets.saturating_add(fragments);
+        }
+    }
+
     fn packets_from(&self, end: End) -> u32 {
         let [lower, higher] = self.packets;
         match end {

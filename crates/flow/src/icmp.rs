@@ -15,12 +15,9 @@ use crate::skip::Skip;
 const HEADER_LEN: usize = 8;
 
 pub(crate) fn read(ip: &Ip<'_>, vni: Vni, config: &Config) -> Result<Observed, Skip> {
-    let Some(([kind, _, _, _, id @ .., _, _], quoted)) =
-        ip.payload.split_first_chunk::<HEADER_LEN>()
-    else {
+    let Some(([kind, ..], quoted)) = ip.payload.split_first_chunk::<HEADER_LEN>() else {
         return Err(Skip::CutShort);
     };
-    let [id_hi, id_lo] = *id;
     let observed = |port, content| Observed::new(ip, (port, port), vni, content);
     if config.checksum != Checksum::Off && !checksum_is_right(ip) {
         return Ok(observed(0, Content::BadIcmp(Reason::BadChecksum)));
@@ -34,11 +31,18 @@ pub(crate) fn read(ip: &Ip<'_>, vni: Vni, config: &Config) -> Result<Observed, S
         // Multicast listeners (RFC 2710, RFC 3810) and neighbour discovery (RFC 4861), which
         // conntrack leaves alone too.
         130..=137 | 143 if v6 => Ok(observed(0, Content::Untracked)),
-        // Echo, timestamp, information, address mask: request and reply share an identifier.
-        128 | 129 if v6 => Ok(observed(u16::from_be_bytes([id_hi, id_lo]), Content::Other)),
-        0 | 8 | 13..=18 if !v6 => Ok(observed(u16::from_be_bytes([id_hi, id_lo]), Content::Other)),
-        _ => Ok(observed(0, Content::Other)),
+        _ => Ok(observed(identifier(ip).unwrap_or_default(), Content::Other)),
     }
+}
+
+/// What request and reply of a query share: echo, timestamp, information, address mask.
+pub(crate) fn identifier(ip: &Ip<'_>) -> Option<u16> {
+    let [kind, _, _, _, hi, lo, _, _] = *ip.payload.first_chunk::<HEADER_LEN>()?;
+    let query = match ip.protocol {
+        Protocol::ICMPV6 => matches!(kind, 128 | 129),
+        _ => matches!(kind, 0 | 8 | 13..=18),
+    };
+    query.then_some(u16::from_be_bytes([hi, lo]))
 }
 
 fn checksum_is_right(ip: &Ip<'_>) -> bool {

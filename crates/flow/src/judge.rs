@@ -18,6 +18,7 @@ use crate::taps::{Tap, Taps};
 use crate::verdict::{Outcome, StateAfter, Verdict};
 
 mod entries;
+mod fragments;
 mod mirror;
 mod segments;
 
@@ -86,8 +87,12 @@ impl Judge {
         if batch.is_empty() {
             return Ok(());
         }
-        let judged = self.take_each(&batch.0, sink);
-        batch.0.clear();
+        let judged = if batch.accounted.is_empty() {
+            self.take_each(&batch.packets, sink)
+        } else {
+            self.take_accounting(batch, sink)
+        };
+        batch.clear();
         // Nobody asks for what became of a packet in a batch.
         self.settled.clear();
         judged
@@ -119,16 +124,20 @@ impl Judge {
         Ok(())
     }
 
-    /// Judges the one packet of a batch, and empties it.
+    /// Judges the one packet of a batch, accounts the fragments that it settled, and empties it.
     pub(crate) fn take_one<S: Sink>(
         &mut self,
         batch: &mut Batch,
         sink: &mut S,
     ) -> Result<Outcome, S::Error> {
-        match batch.0.pop() {
-            Some(pending) => self.judge(&pending, self.table.locate(pending.hash), sink),
-            None => Ok(Outcome::new(Verdict::New, StateAfter::None)),
+        let Some(pending) = batch.packets.pop() else {
+            return Ok(Outcome::new(Verdict::New, StateAfter::None));
+        };
+        let outcome = self.judge(&pending, self.table.locate(pending.hash), sink);
+        for fragments in batch.accounted.drain(..) {
+            self.account(pending.occasion.time, &fragments, outcome.as_ref().ok());
         }
+        outcome
     }
 
     /// Ends every flow: the input has ended.

@@ -1,11 +1,11 @@
 //! Identity of a flow: VNI and 5-tuple, the same for both directions.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use vtap_packet::{Protocol, Vni};
 
-use crate::copies::{Mixed, fold};
+use crate::copies::Sender;
 
 /// Order-free: the lower end comes first, whoever sent the packet.
 ///
@@ -23,6 +23,9 @@ pub(crate) enum End {
 }
 
 const IPV4: u64 = u64::MAX;
+
+/// Bits of the last word that hold the VNI.
+const VNI: u64 = 0xffff_ff00;
 
 impl Key {
     /// With the end that `src` is.
@@ -83,18 +86,44 @@ impl Key {
         Protocol(rest.to_le_bytes()[0])
     }
 
-    /// Both ends and the protocol, without the VNI, for a packet of this end.
+    /// From a seed.
     #[inline(always)]
-    pub(crate) const fn mix_without_vni(&self, from: End, seed: u64) -> Mixed {
+    pub(crate) fn hashes(&self, state: &impl BuildHasher) -> Hashes {
         let [l0, l1, h0, h1, rest] = self.0;
-        let rest = (rest & 0xffff_ffff_0000_00ff).rotate_left(8) ^ from as u64;
-        let (lower, higher) = (l1 ^ l0.rotate_left(32), h1 ^ h0.rotate_left(32) ^ rest);
-        Mixed { seeded: fold(lower ^ seed, higher ^ !seed), plain: lower ^ higher.rotate_left(16) }
+        let mut hasher = state.build_hasher();
+        for word in [l0, l1, h0, h1, rest & !VNI] {
+            hasher.write_u64(word);
+        }
+        let ends = hasher.finish();
+        // Odd, and with half of its bits set.
+        let vni = (rest & VNI).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let plain = l1 ^ h1.rotate_left(24) ^ l0 ^ h0.rotate_left(40) ^ (rest & !VNI);
+        Hashes { flow: ends ^ vni, ends, plain }
     }
 
     #[inline]
     pub(crate) fn hash(&self, state: &impl BuildHasher) -> u64 {
-        state.hash_one(self)
+        self.hashes(state).flow
+    }
+}
+
+/// Hashes of a key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hashes {
+    /// Of all of it.
+    pub(crate) flow: u64,
+    /// Of all but the VNI.
+    ends: u64,
+    /// As that, without a seed; good for places, where any will do.
+    plain: u64,
+}
+
+impl Hashes {
+    /// For packets of one end, whatever their VNI.
+    #[inline(always)]
+    pub(crate) const fn of_sender(self, from: End) -> Sender {
+        let Self { ends, plain, .. } = self;
+        Sender { seeded: ends ^ from as u64, plain: plain ^ from as u64 }
     }
 }
 
@@ -104,14 +133,6 @@ impl PartialEq for Key {
         let [a, b, c, d, e] = self.0;
         let [v, w, x, y, z] = other.0;
         (a ^ v) | (b ^ w) | (c ^ x) | (d ^ y) | (e ^ z) == 0
-    }
-}
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        for word in self.0 {
-            hasher.write_u64(word);
-        }
     }
 }
 

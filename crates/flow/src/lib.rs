@@ -12,7 +12,7 @@
 //! | [`config`], [`limits`] | profiles and switches; every timeout with its source |
 //! | [`state`] | states, kinds of segments, the transition table |
 //! | `segment`, `half`, `connection`, `reset` | what is read of a segment; one direction and the window check; the special cases around the table |
-//! | `key`, `read`, `usual`, `icmp`, `martian`, `translated` | identity of a flow; from a packet to what the tracker needs of it |
+//! | `key`, `read`, `usual`, `fragments`, `icmp`, `martian`, `translated` | identity of a flow; from a packet to what the tracker needs of it |
 //! | `flow`, `trace`, `rows` | one entry of the table; which event a segment makes; how many INVALID ones are written |
 //! | [`taps`], [`gap`], `sight` | who mirrors, and where a mirror shows nothing |
 //! | `copies`, `held` | packets seen more than once; segments that overtook another |
@@ -35,6 +35,7 @@ mod connection;
 mod copies;
 pub mod event;
 mod flow;
+mod fragments;
 pub mod gap;
 mod half;
 mod held;

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use vtap_packet::reassembly::Limits;
+
 use crate::State;
 
 /// Time after which a connection in this state is forgotten.
@@ -54,6 +56,12 @@ pub const ICMP: Duration = Duration::from_secs(30);
 
 /// A flow of any other protocol (`nf_conntrack_generic_timeout`).
 pub const GENERIC: Duration = Duration::from_secs(600);
+
+/// Of the pool in which fragments of the customer's packets wait for each other, and of the table of
+/// those that are not accounted yet (`net.ipv4.ipfrag_time`; the kernel's pool has 4 MB and no limit
+/// of datagrams).
+pub const FRAGMENTS: Limits =
+    Limits { datagrams: 4096, bytes: 16 << 20, age: Duration::from_secs(30) };
 
 /// INVALID rows that belong to no flow (the table is full) are limited for each such span.
 pub const FLOWLESS_ROWS: Duration = Duration::from_secs(60);

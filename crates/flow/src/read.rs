@@ -1,16 +1,17 @@
 //! From a packet to what the tracker needs of it. Holds nothing of the packet's bytes.
 
-use std::hash::BuildHasher;
 use std::net::SocketAddr;
 
 use foldhash::quality::RandomState;
-use vtap_packet::reassembly::{Limits, Pushed, Reassembler};
+use vtap_packet::reassembly;
 use vtap_packet::tcp::Tcp;
 use vtap_packet::{EtherType, Ip, Packet, Protocol, Timestamp, Tunnel, Vni, checksum, link};
 
 use crate::config::{Checksum, Config};
 use crate::copies::{self, Likeness};
+use crate::fragments::{Accounted, Fragments};
 use crate::icmp;
+use crate::judge::Judge;
 use crate::key::{End, Key};
 use crate::reason::Reason;
 use crate::segment::Segment;
@@ -26,7 +27,7 @@ pub(crate) struct Observed {
     /// Which end of the key sent it.
     pub(crate) from: End,
     pub(crate) content: Content,
-    /// Length of the IP packet, in bytes.
+    /// Length of the IP packet, in bytes; of a datagram put together, that of its last fragment.
     pub(crate) len: u32,
     pub(crate) offloaded: bool,
     pub(crate) truncated: bool,
@@ -47,6 +48,15 @@ pub(crate) enum Content {
     /// Of the link and not of a flow: neighbour discovery, multicast listener reports.
     Untracked,
     Other,
+}
+
+/// What was read of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reading {
+    pub(crate) observed: Observed,
+    /// Of the key.
+    pub(crate) hash: u64,
+    pub(crate) likeness: Likeness,
 }
 
 /// A packet that was read and is to be judged.
@@ -78,23 +88,32 @@ impl Occasion {
 /// Packets that were read, in their order: all that a [`Judge`](crate::Judge) needs of them, and
 /// nothing borrowed.
 #[derive(Debug, Default)]
-pub struct Batch(pub(crate) Vec<Pending>);
+pub struct Batch {
+    pub(crate) packets: Vec<Pending>,
+    /// Fragments to be counted to their flows, each behind the packet that settled it.
+    pub(crate) accounted: Vec<Accounted>,
+}
 
 impl Batch {
     /// Empty, with room for so many packets.
     pub fn with_capacity(packets: usize) -> Self {
-        Self(Vec::with_capacity(packets))
+        Self { packets: Vec::with_capacity(packets), accounted: Vec::new() }
     }
 
     /// How many packets there are.
     #[inline]
     pub const fn len(&self) -> usize {
-        self.0.len()
+        self.packets.len()
     }
 
     /// Whether there is none.
     pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.packets.is_empty()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.packets.clear();
+        self.accounted.clear();
     }
 }
 
@@ -103,35 +122,32 @@ impl Batch {
 #[derive(Debug)]
 pub struct Reader {
     config: Config,
-    fragments: Reassembler,
+    fragments: Fragments,
     sights: Sights,
     hasher: RandomState,
-    /// Of fingerprints.
-    seed: u64,
 }
 
 impl Reader {
     pub(crate) fn new(config: Config, hasher: RandomState) -> Self {
-        let fragments = Reassembler::new(Limits::default());
-        let seed = hasher.hash_one(0);
-        Self { config, fragments, sights: Sights::new(), hasher, seed }
+        Self { config, fragments: Fragments::new(), sights: Sights::new(), hasher }
     }
 
     /// Reads a packet and adds it to the batch.
     #[inline(always)]
     pub fn read(&mut self, packet: Packet<'_>, batch: &mut Batch) {
         let vni = self.vni(&packet);
-        let usual = usual::read(&packet, vni, self.config.checksum, self.seed);
-        if let Some((observed, likeness)) = usual {
+        let usual = usual::read(&packet, vni, self.config.checksum, &self.hasher);
+        if let Some(reading) = usual {
             debug_assert_eq!(
-                read(&packet, vni, &self.config, &mut self.fragments, self.seed),
-                Ok((observed, likeness)),
+                read(&packet, vni, &self.config, &mut self.fragments, &self.hasher),
+                Ok(reading),
                 "the shortcut and the general reading differ: {packet:?}"
             );
-            batch.0.push(Pending {
+            let Reading { observed, hash, likeness } = reading;
+            batch.packets.push(Pending {
                 occasion: Occasion::of(&packet),
                 sight: self.sights.of(&packet),
-                hash: observed.key.hash(&self.hasher),
+                hash,
                 likeness,
                 observed: Ok(observed),
             });
@@ -143,13 +159,16 @@ impl Reader {
     #[inline(never)]
     fn read_any(&mut self, packet: Packet<'_>, batch: &mut Batch) {
         let vni = self.vni(&packet);
-        let read = read(&packet, vni, &self.config, &mut self.fragments, self.seed);
+        let read = read(&packet, vni, &self.config, &mut self.fragments, &self.hasher);
         let (hash, likeness, observed) = match read {
-            Ok((observed, likeness)) => (observed.key.hash(&self.hasher), likeness, Ok(observed)),
+            Ok(Reading { observed, hash, likeness }) => (hash, likeness, Ok(observed)),
             Err(skip) => (0, Likeness::NONE, Err(skip)),
         };
         let (occasion, sight) = (Occasion::of(&packet), self.sights.of(&packet));
-        batch.0.push(Pending { occasion, sight, hash, likeness, observed });
+        batch.packets.push(Pending { occasion, sight, hash, likeness, observed });
+        let behind = batch.packets.len() - 1;
+        let accounted = self.fragments.accounted();
+        batch.accounted.extend(accounted.map(|one| Accounted { behind, ..one }));
     }
 
     /// The name space of a packet's addresses.
@@ -161,8 +180,17 @@ impl Reader {
         }
     }
 
-    pub(crate) fn finish(&mut self) {
+    pub(crate) const fn fragments(&self) -> reassembly::Stats {
+        self.fragments.stats()
+    }
+
+    /// Gives up the fragments that still wait.
+    pub(crate) fn finish(&mut self, judge: &mut Judge) {
         self.fragments.finish();
+        for fragments in self.fragments.accounted() {
+            // No time is left in which its flow could be over.
+            judge.account(Timestamp::EPOCH, &fragments, None);
+        }
     }
 }
 
@@ -172,9 +200,9 @@ fn read(
     packet: &Packet<'_>,
     vni: Vni,
     config: &Config,
-    reassembler: &mut Reassembler,
-    seed: u64,
-) -> Result<(Observed, Likeness), Skip> {
+    fragments: &mut Fragments,
+    hasher: &RandomState,
+) -> Result<Reading, Skip> {
     let mut ip = network(packet)?;
     if ip.overruns_frame {
         return Err(Skip::IpLength);
@@ -182,23 +210,19 @@ fn read(
     if config.checksum != Checksum::Off && !ip.header_checksum_is_right() {
         return Err(Skip::IpChecksum);
     }
+    let len = copies::len(&ip);
     if ip.fragment.is_some() {
-        // Judged once, when complete, as the kernel does.
-        if !Reassembler::accepts(&ip) {
-            return Err(Skip::Fragment);
-        }
-        let Pushed::Complete(datagram) = reassembler.push(packet.time, vni.get().into(), &ip)
-        else {
-            return Err(Skip::Fragment);
-        };
+        let Some(datagram) = fragments.take(packet, vni, &ip) else { return Err(Skip::Fragment) };
         ip.protocol = datagram.protocol;
         ip.payload = datagram.payload;
         ip.payload_len = u32::try_from(datagram.payload.len()).unwrap_or(u32::MAX);
     }
-    let observed = observe(&ip, vni, config)?;
-    let flow = observed.key.mix_without_vni(observed.from, seed);
-    let likeness = Likeness::of(flow, &ip, config.checksum);
-    Ok((observed, if observed.offloaded { likeness.without_sum() } else { likeness }))
+    let mut observed = observe(&ip, vni, config)?;
+    observed.len = len;
+    let hashes = observed.key.hashes(hasher);
+    let likeness = Likeness::of(hashes.of_sender(observed.from), &ip, config.checksum);
+    let likeness = if observed.offloaded { likeness.without_sum() } else { likeness };
+    Ok(Reading { observed, hash: hashes.flow, likeness })
 }
 
 fn network<'a>(packet: &Packet<'a>) -> Result<Ip<'a>, Skip> {
@@ -276,7 +300,7 @@ fn sum(ip: &Ip<'_>, tcp: &Tcp<'_>, policy: Checksum) -> Sum {
 
 fn other(ip: &Ip<'_>, vni: Vni) -> Result<Observed, Skip> {
     let ports = match ip.protocol {
-        Protocol::UDP | Protocol::SCTP | Protocol(136) => {
+        Protocol::UDP | Protocol::SCTP | Protocol::UDP_LITE => {
             ports(ip.payload).ok_or(Skip::CutShort)?
         }
         _ => (0, 0),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use vtap_packet::Packet;
+use vtap_packet::{Packet, Tunnel};
 
 /// Taps that are told apart; what is beyond counts as one.
 const TAPS: u16 = 4095;
@@ -42,47 +42,46 @@ impl Sight {
 pub(crate) struct Sights {
     taps: BTreeMap<IpAddr, u16>,
     places: BTreeMap<u32, u16>,
-    /// Those met of late, by some bits of both.
-    recent: Box<[Met; RECENT]>,
+    /// IPv4 taps met of late, by some bits of tap and place.
+    recent: Box<[(Ipv4Place, Sight); RECENT]>,
 }
 
-/// A tap at a place.
-type Met = (Option<IpAddr>, u32, Sight);
+/// The address of a tap and the place of capture: one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ipv4Place(u64);
 
 const RECENT: usize = 64;
 
 impl Sights {
     pub(crate) fn new() -> Self {
-        let recent = Box::new([(None, u32::MAX, Sight::NOWHERE); RECENT]);
+        let recent = Box::new([(Ipv4Place(u64::MAX), Sight::NOWHERE); RECENT]);
         Self { taps: BTreeMap::new(), places: BTreeMap::new(), recent }
     }
 
     #[inline(always)]
     pub(crate) fn of(&mut self, packet: &Packet<'_>) -> Sight {
-        let tap = packet.tunnel.map(|tunnel| tunnel.src);
         let place = packet.interface;
-        let bits = match tap {
-            Some(IpAddr::V4(v4)) => v4.to_bits(),
-            Some(IpAddr::V6(v6)) => (v6.to_bits() & 0xffff_ffff) as u32,
-            None => 0,
+        let Some(Tunnel { src: IpAddr::V4(tap), .. }) = packet.tunnel else {
+            return self.look_up(packet.tunnel.map(|tunnel| tunnel.src), place);
         };
-        let at = (bits ^ place) as usize % RECENT;
+        let met = Ipv4Place(u64::from(tap.to_bits()) << 32 | u64::from(place));
+        let at = (tap.to_bits() ^ place) as usize % RECENT;
         match self.recent.get(at) {
-            Some((known_tap, known_place, sight)) if (*known_tap, *known_place) == (tap, place) => {
-                *sight
+            Some((known, sight)) if *known == met => *sight,
+            _ => {
+                let sight = self.look_up(Some(IpAddr::V4(tap)), place);
+                if let Some(recent) = self.recent.get_mut(at) {
+                    *recent = (met, sight);
+                }
+                sight
             }
-            _ => self.look_up(at, tap, place),
         }
     }
 
     #[inline(never)]
-    fn look_up(&mut self, at: usize, tap: Option<IpAddr>, place: u32) -> Sight {
-        let tap_id = tap.map_or(0, |tap| number(&mut self.taps, tap, TAPS));
-        let sight = Sight(tap_id << 4 | number(&mut self.places, place, PLACES));
-        if let Some(recent) = self.recent.get_mut(at) {
-            *recent = (tap, place, sight);
-        }
-        sight
+    fn look_up(&mut self, tap: Option<IpAddr>, place: u32) -> Sight {
+        let tap = tap.map_or(0, |tap| number(&mut self.taps, tap, TAPS));
+        Sight(tap << 4 | number(&mut self.places, place, PLACES))
     }
 }
 

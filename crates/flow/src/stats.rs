@@ -1,5 +1,7 @@
 //! Counters of the tracker, and the law that binds them.
 
+use vtap_packet::reassembly;
+
 use crate::{EventFlag, Reason, Skip};
 
 /// What became of the packets pushed.
@@ -40,6 +42,8 @@ pub struct Stats {
     /// Packets longer than a network carries: put together, or not yet taken apart, by a network
     /// card or a kernel.
     pub super_packets: u64,
+    /// Fragments of the customer's packets. Those absorbed are among the skipped.
+    pub fragments: reassembly::Stats,
     /// Segments with the checksum that offload leaves behind.
     pub offloaded: u64,
     /// Segments of which the capture kept only the beginning.

@@ -39,8 +39,10 @@ impl Tracker {
     }
 
     /// The counters so far.
-    pub const fn stats(&self) -> &Stats {
-        self.judge.stats()
+    pub const fn stats(&self) -> Stats {
+        let mut stats = *self.judge.stats();
+        stats.fragments = self.reader.fragments();
+        stats
     }
 
     /// Flows in the table now.
@@ -104,7 +106,7 @@ impl Tracker {
     /// Those of the sink.
     pub fn finish<S: Sink>(&mut self, sink: &mut S) -> Result<(), S::Error> {
         self.flush(sink)?;
-        self.reader.finish();
+        self.reader.finish(&mut self.judge);
         self.judge.finish(sink)
     }
 

@@ -3,6 +3,7 @@
 //!
 //! Anything else is left to the general reading, which gives the same for what is taken here.
 
+use std::hash::BuildHasher;
 use std::net::Ipv4Addr;
 
 use vtap_packet::tcp::Tcp;
@@ -11,7 +12,7 @@ use vtap_packet::{LinkType, Packet, Protocol, Vni, checksum};
 use crate::config::Checksum;
 use crate::copies::{Header, Likeness};
 use crate::key::Key;
-use crate::read::{Content, Observed};
+use crate::read::{Content, Observed, Reading};
 use crate::segment::Segment;
 use crate::state::Kind;
 
@@ -23,8 +24,8 @@ pub(crate) fn read(
     packet: &Packet<'_>,
     vni: Vni,
     policy: Checksum,
-    seed: u64,
-) -> Option<(Observed, Likeness)> {
+    hasher: &impl BuildHasher,
+) -> Option<Reading> {
     let head = packet.data.first_chunk::<HEADERS>()?;
     let total_len = usize::from(u16::from_be_bytes([head[16], head[17]]));
     let usual = packet.link == LinkType::ETHERNET
@@ -51,8 +52,10 @@ pub(crate) fn read(
     let content = Content::Segment(Segment::new(kind, tcp, u32::try_from(len).ok()?));
     let (ttl, id) = (head[22], u16::from_be_bytes([head[18], head[19]]));
     let len = u16::from_be_bytes([head[16], head[17]]).into();
-    let flow = key.mix_without_vni(from, seed);
+    let hashes = key.hashes(hasher);
     let sum = if policy == Checksum::Off { 0 } else { tcp.checksum };
-    let likeness = Likeness::of_segment(flow, Header { ttl, id, len }, head.last_chunk()?, sum);
-    Some((Observed { key, from, content, len, offloaded: false, truncated: false }, likeness))
+    let header = Header { ttl, id, len };
+    let likeness = Likeness::of_segment(hashes.of_sender(from), header, head.last_chunk()?, sum);
+    let observed = Observed { key, from, content, len, offloaded: false, truncated: false };
+    Some(Reading { observed, hash: hashes.flow, likeness })
 }

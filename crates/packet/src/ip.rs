@@ -26,6 +26,8 @@ impl Protocol {
     pub const ICMPV6: Self = Self(58);
     /// Stream Control Transmission Protocol.
     pub const SCTP: Self = Self(132);
+    /// UDP whose checksum may leave out the payload (RFC 3828).
+    pub const UDP_LITE: Self = Self(136);
 }
 
 /// Place of a fragment in its datagram.

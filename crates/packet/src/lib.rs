@@ -11,7 +11,7 @@
 //! | [`time`] | [`Timestamp`]: nanoseconds since the Unix epoch, and its RFC 3339 form |
 //! | [`link`] | [`LinkType`], [`EtherType`]; from a link-layer frame to the network layer, VLAN tags included |
 //! | [`ip`] | [`Ip`]: either family, extension headers walked, lengths obeyed, fragments told |
-//! | [`reassembly`] | IP fragments back to a datagram, within hard limits |
+//! | [`reassembly`], [`datagrams`] | IP fragments back to a datagram, within hard limits; what is held of datagrams, bounded |
 //! | [`udp`], [`tcp`], [`tcp_options`] | the transport headers |
 //! | [`vxlan`] | the 8-byte header of VXLAN, its group-policy and generic-protocol kin, [`Vni`] |
 //! | [`seq`], [`checksum`] | arithmetic modulo 2^32, RFC 1071 sums |
@@ -28,6 +28,7 @@
 )]
 
 pub mod checksum;
+pub mod datagrams;
 pub mod error;
 pub mod ip;
 pub mod link;

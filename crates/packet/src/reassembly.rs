@@ -2,32 +2,22 @@
 //!
 //! Fragments may come in any order. A fragment that repeats one already held, byte for byte, is
 //! absorbed; any other overlap refuses the whole datagram and every fragment of it still to come,
-//! as RFC 5722 asks for IPv6. (Linux is looser for IPv4; a mirror has no reason to be.) Time is
-//! packet time. What becomes of each fragment is counted once in [`Stats`].
+//! as RFC 5722 asks for IPv6. (Linux is looser for IPv4; a mirror has no reason to be.) Copies of
+//! fragments come just behind them, so those of a datagram that is complete are absorbed too and
+//! do not wait for others of their kind, which would be in the way when the number is used again.
+//! Time is packet time. What becomes of each fragment is counted once in [`Stats`].
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::datagrams::{DatagramId, Datagrams, tree_bytes};
 use crate::{Ip, Protocol, Timestamp};
 
-/// Hard limits of a [`Reassembler`].
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Datagrams in work at once.
-    pub datagrams: usize,
-    /// Payload bytes held over all datagrams.
-    pub bytes: usize,
-    /// Age, from its first fragment, after which a datagram is given up.
-    pub age: Duration,
-}
+pub use crate::datagrams::{Limits, Scope};
 
-impl Default for Limits {
-    /// 4,096 datagrams, 16 MiB, and the 30 s of Linux's `ipfrag_time`.
-    fn default() -> Self {
-        Self { datagrams: 4096, bytes: 16 << 20, age: Duration::from_secs(30) }
-    }
-}
+/// How long fragments of a complete datagram are taken for copies. Those of two places or taps are
+/// 0.2 ms apart at most; no sender uses a number again that soon.
+const COPIES: Duration = Duration::from_millis(10);
 
 /// What became of the fragments. All but `completed` count fragments.
 ///
@@ -70,58 +60,66 @@ pub enum Pushed<'a> {
 /// A bounded pool of datagrams in work.
 #[derive(Debug)]
 pub struct Reassembler {
-    limits: Limits,
     stats: Stats,
-    parts: BTreeMap<Key, Part>,
-    /// Keys by age: serial numbers grow with arrival.
-    by_age: BTreeMap<u64, Key>,
-    serial: u64,
-    bytes: usize,
+    parts: Datagrams<Part>,
+    /// Datagrams of which nothing is held any more and no fragment is to be. They have a table of
+    /// their own so that none of them takes the place of one in work.
+    closed: Datagrams<Closed>,
     complete: Vec<u8>,
 }
 
-/// RFC 791 names protocol in the key of a datagram, RFC 8200 does not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
-    scope: u64,
-    src: IpAddr,
-    dst: IpAddr,
-    id: u32,
-    protocol: Option<Protocol>,
-}
-
+/// A datagram in work.
 #[derive(Debug)]
 struct Part {
-    serial: u64,
-    since: Timestamp,
     protocol: Protocol,
     /// Length of the datagram's payload, known from the last fragment.
     len: Option<u32>,
     /// Pieces by offset, each with its place in `data`.
     pieces: BTreeMap<u32, Piece>,
     data: Vec<u8>,
-    /// An overlap was seen: nothing is held and nothing more will be.
-    refused: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Piece {
-    at: usize,
+    at: u32,
     len: u32,
+}
+
+/// What a piece is charged with beside its bytes.
+const PIECE: usize = 64;
+
+const _: () = assert!(tree_bytes(size_of::<(u32, Piece)>()) <= PIECE);
+
+/// Why nothing is held of a datagram.
+#[derive(Clone, Copy, Debug)]
+enum Closed {
+    Overlapped,
+    CompleteAt(Timestamp),
 }
 
 impl Reassembler {
     /// With nothing held.
     pub fn new(limits: Limits) -> Self {
         Self {
-            limits,
             stats: Stats::default(),
-            parts: BTreeMap::new(),
-            by_age: BTreeMap::new(),
-            serial: 0,
-            bytes: 0,
+            parts: Datagrams::new(limits),
+            closed: Datagrams::new(limits),
             complete: Vec::new(),
         }
+    }
+
+    /// Most memory that a pool with these limits takes, in bytes. Payload counts with the room that
+    /// was made for it, and each piece with 64 bytes, against `limits.bytes`; keeping order takes
+    /// some hundred bytes more for each datagram.
+    pub const fn most_memory(limits: Limits) -> usize {
+        // The first piece of a datagram takes a node as large as that of several.
+        let first_piece = 5 * PIECE;
+        let each = Datagrams::<Part>::most_memory_each()
+            + Datagrams::<Closed>::most_memory_each()
+            + first_piece;
+        // One datagram in the making, with its room before and after it grows, and one complete.
+        let largest = 4 * 65_536 + 8192 * PIECE;
+        limits.bytes + (limits.datagrams + 1) * each + largest
     }
 
     /// What became of the fragments so far.
@@ -139,44 +137,45 @@ impl Reassembler {
         })
     }
 
-    /// Takes a fragment that [`accepts`](Self::accepts) approves; `scope` keeps apart what may
-    /// share addresses (a VNI). Anything else is absorbed without trace.
-    pub fn push(&mut self, now: Timestamp, scope: u64, ip: &Ip<'_>) -> Pushed<'_> {
-        let Some(fragment) = ip.fragment.filter(|_| Self::accepts(ip)) else {
+    /// Takes a fragment that [`accepts`](Self::accepts) approves. Anything else is absorbed without
+    /// trace.
+    pub fn push(&mut self, now: Timestamp, scope: Scope, ip: &Ip<'_>) -> Pushed<'_> {
+        let Some((fragment, id)) = ip.fragment.zip(DatagramId::of(scope, ip)) else {
             return Pushed::Absorbed;
         };
+        if !Self::accepts(ip) {
+            return Pushed::Absorbed;
+        }
         self.stats.seen += 1;
         self.expire(now);
-
-        let protocol = ip.src.is_ipv4().then_some(ip.protocol);
-        let key = Key { scope, src: ip.src, dst: ip.dst, id: fragment.id, protocol };
-        let serial = self.serial;
-        let part = self.parts.entry(key).or_insert_with(|| {
-            self.by_age.insert(serial, key);
-            self.serial += 1;
-            Part::new(serial, now, ip.protocol)
-        });
-        let held = part.data.len();
-        let added = part.add(fragment.offset, fragment.more, ip.protocol, ip.payload);
-        match added {
-            Added::Refused(fragments) => {
-                self.bytes -= held;
+        if self.is_closed(now, &id) {
+            self.stats.absorbed += 1;
+            return Pushed::Absorbed;
+        }
+        if self.parts.get(&id).is_none() {
+            self.parts.insert(now, id, Part::new(ip.protocol));
+        }
+        let Some(part) = self.parts.get_mut(&id) else { return Pushed::Absorbed };
+        match part.add(fragment.offset, fragment.more, ip.protocol, ip.payload) {
+            Added::Refused => {
                 self.stats.absorbed += 1;
-                self.stats.overlapped += fragments;
+                self.stats.overlapped += part.fragments() + 1;
+                self.close(now, id, Closed::Overlapped);
                 Pushed::Absorbed
             }
             Added::Held => {
-                self.bytes += part.data.len() - held;
+                let bytes = part.bytes();
                 self.stats.absorbed += 1;
-                self.evict();
+                self.parts.charge(&id, bytes);
+                while let Some(part) = self.parts.pop_crowded_out(&id) {
+                    self.stats.evicted += part.fragments();
+                }
                 Pushed::Absorbed
             }
             Added::Complete => {
                 let protocol = part.protocol;
                 part.assemble(&mut self.complete);
-                self.bytes -= held;
-                self.by_age.remove(&part.serial);
-                self.parts.remove(&key);
+                self.close(now, id, Closed::CompleteAt(now));
                 self.stats.completed += 1;
                 Pushed::Complete(Datagram { protocol, payload: &self.complete })
             }
@@ -185,75 +184,86 @@ impl Reassembler {
 
     /// Gives up every datagram in work: the input has ended.
     pub fn finish(&mut self) {
-        while let Some(fragments) = self.give_up_oldest() {
-            self.stats.timed_out += fragments;
+        while let Some(part) = self.parts.pop() {
+            self.stats.timed_out += part.fragments();
         }
     }
 
     fn expire(&mut self, now: Timestamp) {
-        while let Some(key) = self.by_age.values().next()
-            && self.parts.get(key).is_some_and(|part| now.since(part.since) > self.limits.age)
-        {
-            self.stats.timed_out += self.give_up_oldest().unwrap_or_default();
+        while let Some(part) = self.parts.pop_expired(now) {
+            self.stats.timed_out += part.fragments();
+        }
+        while self.closed.pop_expired(now).is_some() {}
+    }
+
+    /// Whether no fragment of this datagram is taken; counts why.
+    fn is_closed(&mut self, now: Timestamp, id: &DatagramId) -> bool {
+        match self.closed.get(id) {
+            None => false,
+            Some(Closed::Overlapped) => {
+                self.stats.overlapped += 1;
+                true
+            }
+            Some(Closed::CompleteAt(then)) if now.since(*then).max(then.since(now)) <= COPIES => {
+                true
+            }
+            Some(Closed::CompleteAt(_)) => {
+                self.closed.remove(id);
+                false
+            }
         }
     }
 
-    fn evict(&mut self) {
-        while self.parts.len() > self.limits.datagrams || self.bytes > self.limits.bytes {
-            let Some(fragments) = self.give_up_oldest() else { break };
-            self.stats.evicted += fragments;
-        }
-    }
-
-    /// Number of fragments that the oldest datagram held.
-    fn give_up_oldest(&mut self) -> Option<u64> {
-        let (_, key) = self.by_age.pop_first()?;
-        let part = self.parts.remove(&key)?;
-        self.bytes -= part.data.len();
-        Some(part.pieces.len() as u64)
+    fn close(&mut self, now: Timestamp, id: DatagramId, why: Closed) {
+        self.parts.remove(&id);
+        self.closed.insert(now, id, why);
+        while self.closed.pop_crowded_out(&id).is_some() {}
     }
 }
 
 enum Added {
     Held,
-    /// With the number of fragments that this one takes down, itself included.
-    Refused(u64),
+    /// It overlaps, or disagrees on where the datagram ends.
+    Refused,
     Complete,
 }
 
 impl Part {
-    const fn new(serial: u64, since: Timestamp, protocol: Protocol) -> Self {
-        Self {
-            serial,
-            since,
-            protocol,
-            len: None,
-            pieces: BTreeMap::new(),
-            data: Vec::new(),
-            refused: false,
-        }
+    const fn new(protocol: Protocol) -> Self {
+        Self { protocol, len: None, pieces: BTreeMap::new(), data: Vec::new() }
+    }
+
+    /// Fragments held.
+    fn fragments(&self) -> u64 {
+        self.pieces.len() as u64
+    }
+
+    /// Memory that grows with the fragments held.
+    fn bytes(&self) -> usize {
+        self.data.capacity() + self.pieces.len() * PIECE
     }
 
     fn add(&mut self, offset: u32, more: bool, protocol: Protocol, payload: &[u8]) -> Added {
-        if self.refused {
-            return Added::Refused(1);
-        }
-        let Ok(len) = u32::try_from(payload.len()) else { return self.refuse() };
+        let Ok(len) = u32::try_from(payload.len()) else { return Added::Refused };
+        let end = offset + len;
         if let Some(piece) = self.pieces.get(&offset)
             && self.bytes_of(*piece) == payload
+            && more == (self.len != Some(end))
         {
             return Added::Held;
         }
-        if self.overlaps(offset, len) || self.contradicts_length(offset + len, more) {
-            return self.refuse();
+        if self.overlaps(offset, end) || self.contradicts_length(end, more) {
+            return Added::Refused;
         }
         if !more {
-            self.len = Some(offset + len);
+            self.len = Some(end);
         }
         if offset == 0 {
             self.protocol = protocol;
         }
-        self.hold(offset, len, payload);
+        let at = u32::try_from(self.data.len()).unwrap_or(u32::MAX);
+        self.pieces.insert(offset, Piece { at, len });
+        self.data.extend_from_slice(payload);
         // Pieces do not overlap, so together they are as long as the datagram when none is missing.
         if self.len.is_some_and(|len| self.data.len() == len as usize) {
             Added::Complete
@@ -262,16 +272,11 @@ impl Part {
         }
     }
 
-    fn hold(&mut self, offset: u32, len: u32, payload: &[u8]) {
-        self.pieces.insert(offset, Piece { at: self.data.len(), len });
-        self.data.extend_from_slice(payload);
-    }
-
-    fn overlaps(&self, offset: u32, len: u32) -> bool {
+    fn overlaps(&self, offset: u32, end: u32) -> bool {
         let before = self.pieces.range(..=offset).next_back();
         let behind = self.pieces.range(offset..).next();
         before.is_some_and(|(at, piece)| at + piece.len > offset)
-            || behind.is_some_and(|(at, _)| *at < offset + len)
+            || behind.is_some_and(|(at, _)| *at < end)
     }
 
     /// Whether a fragment that ends at `end` disagrees with what is known of the datagram's end.
@@ -285,16 +290,9 @@ impl Part {
         }
     }
 
-    fn refuse(&mut self) -> Added {
-        let fragments = self.pieces.len() as u64 + 1;
-        self.refused = true;
-        self.pieces.clear();
-        self.data = Vec::new();
-        Added::Refused(fragments)
-    }
-
     fn bytes_of(&self, piece: Piece) -> &[u8] {
-        self.data.get(piece.at..piece.at + piece.len as usize).unwrap_or_default()
+        let at = piece.at as usize;
+        self.data.get(at..at + piece.len as usize).unwrap_or_default()
     }
 
     fn assemble(&self, out: &mut Vec<u8>) {

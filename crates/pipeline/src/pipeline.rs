@@ -174,7 +174,7 @@ impl Pipeline {
             plain: if plain { decap.plain } else { 0 },
             decap,
             inner_filter: inner_filtered,
-            flow: self.tracker.as_ref().map(|tracker| *tracker.stats()),
+            flow: self.tracker.as_ref().map(Tracker::stats),
             taps: self.tracker.as_ref().map_or_else(Vec::new, |tracker| tracker.taps().to_vec()),
         }
     }

@@ -48,9 +48,10 @@ impl Report {
     }
 
     /// The laws, each with the two sides that have to be equal.
-    pub fn laws(&self) -> [(&'static str, u64, u64); 3] {
+    pub fn laws(&self) -> [(&'static str, u64, u64); 4] {
         let skipped: u64 = self.skipped().map(|(_, count)| count).sum();
         let fragments = self.decap.fragments;
+        let inner = self.flow.unwrap_or_default().fragments;
         let followable = self.decapsulated() + self.plain;
         let flow_skipped: u64 = self.flow_skipped().map(|(_, count)| count).sum();
         let tracked = match &self.flow {
@@ -74,6 +75,11 @@ impl Report {
                 "fragments.seen = fragments.completed + fragments.absorbed",
                 fragments.seen,
                 fragments.completed + fragments.absorbed,
+            ),
+            (
+                "inner_fragments.seen = inner_fragments.completed + inner_fragments.absorbed",
+                inner.seen,
+                inner.completed + inner.absorbed,
             ),
         ]
     }

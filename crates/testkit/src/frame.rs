@@ -111,40 +111,72 @@ fn ip(src: IpAddr, dst: IpAddr) -> etherparse::PacketBuilderStep<etherparse::IpH
 
 /// A frame in the envelope of a tap at 10.1.1.1, for a collector at 10.1.1.4.
 pub fn mirrored(vni: u32, frame: &[u8]) -> Vec<u8> {
+    mirrored_by("10.1.1.1:50000", "10.1.1.4:4789", vni, frame)
+}
+
+/// A frame in the envelope of any tap, for any collector.
+///
+/// # Panics
+///
+/// As [`udp`].
+pub fn mirrored_by(tap: &str, collector: &str, vni: u32, frame: &[u8]) -> Vec<u8> {
     let mut payload = vec![0x08, 0, 0, 0];
     payload.extend((vni << 8).to_be_bytes());
     payload.extend(frame);
-    udp("10.1.1.1:50000", "10.1.1.4:4789", &payload)
+    udp(tap, collector, &payload)
 }
 
-/// Cuts an Ethernet frame with an IPv4 packet into fragments of at most `len` bytes of payload,
-/// a multiple of 8.
+/// Cuts an Ethernet frame with an IP packet, of IPv6 without extension headers, into fragments of at
+/// most `len` bytes of payload, a multiple of 8.
 ///
 /// # Panics
 ///
 /// On a frame that is none.
 pub fn fragments(frame: &[u8], id: u16, len: usize) -> Vec<Vec<u8>> {
-    let (head, payload) = frame.split_at(34);
-    let count = payload.len().div_ceil(len);
-    payload
-        .chunks(len)
-        .enumerate()
-        .map(|(index, piece)| {
-            let mut header =
-                etherparse::Ipv4Header::from_slice(&head[14..]).expect("an IPv4 header").0;
-            header.identification = id;
-            header.dont_fragment = false;
-            header.more_fragments = index + 1 < count;
-            header.fragment_offset =
-                etherparse::IpFragOffset::try_new((index * len / 8) as u16).expect("an offset");
-            header.set_payload_len(piece.len()).expect("a length");
-            header.header_checksum = header.calc_header_checksum();
-            let mut fragment = head[..14].to_vec();
-            header.write(&mut fragment).expect("a header that fits");
-            fragment.extend(piece);
-            fragment
-        })
-        .collect()
+    let payload = frame.len() - ip_header_end(frame);
+    let edges: Vec<_> = (0..payload).step_by(len).chain([payload]).collect();
+    edges.windows(2).map(|edge| fragment(frame, id, edge[0], edge[1])).collect()
+}
+
+/// The bytes from `from`, a multiple of 8, to `to` of an IP packet's payload, as a fragment.
+///
+/// # Panics
+///
+/// As [`fragments`].
+pub fn fragment(frame: &[u8], id: u16, from: usize, to: usize) -> Vec<u8> {
+    let (head, payload) = frame.split_at(ip_header_end(frame));
+    let more = to < payload.len();
+    let piece = &payload[from..to];
+    let offset = etherparse::IpFragOffset::try_new((from / 8) as u16).expect("an offset");
+    let mut fragment = head[..14].to_vec();
+    if head[14] >> 4 == 4 {
+        let mut header = etherparse::Ipv4Header::from_slice(&head[14..]).expect("an IPv4 header").0;
+        header.identification = id;
+        header.dont_fragment = false;
+        header.more_fragments = more;
+        header.fragment_offset = offset;
+        header.set_payload_len(piece.len()).expect("a length");
+        header.header_checksum = header.calc_header_checksum();
+        header.write(&mut fragment).expect("a header that fits");
+    } else {
+        let mut header = etherparse::Ipv6Header::from_slice(&head[14..]).expect("an IPv6 header").0;
+        let of_fragment = etherparse::Ipv6FragmentHeader::new(
+            header.next_header,
+            offset,
+            more,
+            0x5eed_0000 | u32::from(id),
+        );
+        header.next_header = etherparse::IpNumber::IPV6_FRAGMENTATION_HEADER;
+        header.set_payload_length(8 + piece.len()).expect("a length");
+        header.write(&mut fragment).expect("a header that fits");
+        of_fragment.write(&mut fragment).expect("a header that fits");
+    }
+    fragment.extend(piece);
+    fragment
+}
+
+fn ip_header_end(frame: &[u8]) -> usize {
+    if frame[14] >> 4 == 4 { 14 + 4 * usize::from(frame[14] & 0x0f) } else { 14 + 40 }
 }
 
 /// An Ethernet packet of these bytes, captured whole.

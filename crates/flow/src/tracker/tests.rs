@@ -7,6 +7,7 @@ use vtap_testkit::{Conversation, TcpFrame, frame};
 use super::*;
 use crate::{Checksum, Event, Profile, Reason, Side, Skip, State, StateAfter, Verdict};
 
+mod fragments;
 mod mirror;
 
 const CLIENT: &str = "10.0.2.4:40000";

@@ -2,7 +2,7 @@ use vtap_capture::File;
 use vtap_decap::Decap;
 use vtap_flow::{Config, Discard, Event, Gap, Tracker};
 use vtap_packet::Packet;
-use vtap_testkit::frame::{mirrored, pcap, udp};
+use vtap_testkit::frame::{fragments, mirrored, pcap, udp};
 use vtap_testkit::traffic;
 
 use super::*;
@@ -82,6 +82,41 @@ fn batches_give_the_events_and_counters_of_single_packets() {
     let report = run(&mut source, &mut pipeline(), &mut batched, &mut ()).unwrap();
     assert_eq!(batched, events);
     assert_eq!(format!("{report:?}"), format!("{watched:?}"));
+}
+
+/// Traffic of which every third frame comes in fragments, inside its envelope or with it.
+fn in_fragments() -> Vec<Vec<u8>> {
+    let frames = traffic::established(50, 3000, 700, 7);
+    let cut = |(index, frame): (usize, &Vec<u8>)| match index % 6 {
+        0 => fragments(frame, index as u16, 304).iter().map(|piece| mirrored(27, piece)).collect(),
+        3 => fragments(&mirrored(27, frame), index as u16, 400),
+        _ => vec![mirrored(27, frame)],
+    };
+    frames.iter().enumerate().flat_map(cut).collect()
+}
+
+#[test]
+fn fragments_are_judged_the_same_by_every_loop() {
+    let frames = in_fragments();
+    let (watched, events, _) = run_over(&frames, &mut pipeline());
+    let [inner, outer] = [watched.flow.unwrap().fragments, watched.decap.fragments];
+    assert!(inner.completed > 200 && outer.completed > 200);
+    let whole: Vec<_> =
+        traffic::established(50, 3000, 700, 7).iter().map(|frame| mirrored(27, frame)).collect();
+    let (unfragmented, rows, _) = run_over(&whole, &mut pipeline());
+    assert_eq!(events.len(), rows.len());
+    let segments = |report: &Report| report.flow.unwrap().tcp_segments;
+    assert_eq!(segments(&watched), segments(&unfragmented));
+
+    let [mut batched, mut parallel] = [Vec::new(), Vec::new()];
+    let source = || File::from_bytes(pcap(&frames)).unwrap();
+    let one = run(&mut source(), &mut pipeline(), &mut batched, &mut ()).unwrap();
+    let two = run_parallel(&mut source(), &mut pipeline(), &mut parallel, &mut ()).unwrap();
+    assert_eq!((&batched, &parallel), (&events, &events));
+    assert_eq!(
+        [format!("{one:?}"), format!("{two:?}")],
+        [format!("{watched:?}"), format!("{watched:?}")]
+    );
 }
 
 /// Gives so many packets, and fails then.

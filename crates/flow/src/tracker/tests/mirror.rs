@@ -101,7 +101,7 @@ impl Mirror {
         rows.map(|event| event.flag.name()).collect::<Vec<_>>().join(" ")
     }
 
-    fn stats(&self) -> &Stats {
+    fn stats(&self) -> Stats {
         self.tracker.stats()
     }
 }

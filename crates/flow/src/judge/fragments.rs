@@ -1,0 +1,68 @@
+//! Fragments that were not judged are packets of their flow.
+
+use vtap_packet::Timestamp;
+
+use super::Judge;
+use crate::fragments::Accounted;
+#[cfg(test)]
+use crate::key::{End, Key};
+use crate::read::Batch;
+use crate::sink::Sink;
+use crate::verdict::{Outcome, Verdict};
+
+impl Judge {
+    /// Judges the packets of a batch, and accounts fragments behind those that settled them.
+    #[cold]
+    pub(super) fn take_accounting<S: Sink>(
+        &mut self,
+        batch: &Batch,
+        sink: &mut S,
+    ) -> Result<(), S::Error> {
+        let Batch { packets, accounted } = batch;
+        let mut judged = 0;
+        for settled in accounted.chunk_by(|one, next| one.behind == next.behind) {
+            let Some(at) = settled.first().map(|fragments| fragments.behind) else { continue };
+            self.take_each(packets.get(judged..at).unwrap_or_default(), sink)?;
+            if let Some(pending) = packets.get(at) {
+                let outcome = self.judge(pending, self.table.locate(pending.hash), sink)?;
+                for fragments in settled {
+                    self.account(pending.occasion.time, fragments, Some(&outcome));
+                }
+            }
+            judged = at + 1;
+        }
+        self.take_each(packets.get(judged..).unwrap_or_default(), sink)
+    }
+
+    /// Counts fragments to their flow, if it is known. Nothing else of it moves: neither state, nor
+    /// deadline, nor which ends were seen. `settled_by` is what became of the packet that settled
+    /// them: the fragments of a copy are copies.
+    pub(crate) fn account(
+        &mut self,
+        now: Timestamp,
+        fragments: &Accounted,
+        settled_by: Option<&Outcome>,
+    ) {
+        let Accounted { key, from, packets, of_datagram, .. } = fragments;
+        let copies = settled_by.is_some_and(|outcome| {
+            *of_datagram && matches!(outcome.verdict, Verdict::Duplicate | Verdict::Forwarded)
+        });
+        let at = self.table.find(key, key.hash(&self.hasher()));
+        if let Some(flow) = at.and_then(|at| self.table.flow(at))
+            && flow.deadline > now
+            && !copies
+        {
+            flow.count_fragments(*from, *packets);
+        }
+    }
+}
+
+#[cfg(test)]
+impl Judge {
+    /// Packets that a flow has counted from these two ends.
+    pub(crate) fn packets(&mut self, (key, from): (Key, End)) -> Option<[u32; 2]> {
+        let at = self.table.find(&key, key.hash(&self.hasher()))?;
+        let [lower, higher] = self.table.flow(at)?.packets;
+        Some(if from == End::Lower { [lower, higher] } else { [higher, lower] })
+    }
+}
