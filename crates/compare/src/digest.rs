@@ -190,8 +190,8 @@ impl Digest {
             let udp = Udp::parse(payload).map_err(|_| bad())?;
             let [.., hi, lo] = payload.first_chunk::<8>().ok_or_else(bad)?;
             let sum = u16::from_be_bytes([*hi, *lo]);
-            let body_len =
-                udp.payload_len.unwrap_or((payload_len as usize).saturating_sub(Udp::HEADER_LEN));
+            let all = (payload_len as usize).saturating_sub(Udp::HEADER_LEN);
+            let body_len = udp.payload_len.unwrap_or(all);
             return Ok(Self {
                 half: half(udp.src_port, udp.dst_port),
                 checksum: sum,

@@ -1,5 +1,12 @@
 //! What is done to a conversation on its way to the tap is what the report says, to the packet.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "tests fail loudly, and build small things from big types"
+)]
+
 use proptest::prelude::*;
 use vtap_compare::{Alteration, Comparison, Report};
 use vtap_packet::{Packet, Timestamp};
