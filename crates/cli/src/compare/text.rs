@@ -8,6 +8,9 @@ use vtap_packet::Timestamp;
 use super::Findings;
 use crate::summary::{count, list, size};
 
+/// No mirror takes a second, in nanoseconds.
+const APART: i64 = 1_000_000_000;
+
 impl Findings<'_> {
     pub(super) fn text(&self) -> String {
         let mut text = format!("{}\n\n", self.answer());
@@ -15,9 +18,12 @@ impl Findings<'_> {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{name:<14} {value}");
         }
-        self.write_delay(&mut text);
-        self.write_lost(&mut text);
-        self.write_altered(&mut text);
+        // Where nothing is mirrored there is no loss to look into.
+        if self.report.mirrored > 0 {
+            self.write_delay(&mut text);
+            self.write_lost(&mut text);
+            self.write_altered(&mut text);
+        }
         text
     }
 
@@ -25,11 +31,10 @@ impl Findings<'_> {
     fn answer(&self) -> String {
         let report = &self.report;
         let compared = report.mirrored + report.loss.packets;
-        let (frames, packets) = (report.tap.packets, report.source.packets);
-        if packets == 0 {
+        if report.source.packets == 0 {
             return "SOURCE has no packets that could be compared.".to_owned();
         }
-        if frames == 0 {
+        if report.tap.packets == 0 {
             return format!(
                 "TAP has no mirrored packets; {} are not mirrored. If they are frames that were \
                  decapsulated\nbefore, add --plain; if the TAP sends to another UDP port than \
@@ -70,8 +75,8 @@ impl Findings<'_> {
         let report = &self.report;
         let loss = &report.loss;
         let mut rows = vec![
-            ("source", capture("packets", &report.source)),
-            ("tap", capture("frames", &report.tap)),
+            ("source", capture(packets(report.source.packets), &report.source)),
+            ("tap", capture(frames(report.tap.packets), &report.tap)),
             ("mirrored", format!("{}{}", count(report.mirrored), cut(report.resegmented))),
             ("lost", lost(loss)),
         ];
@@ -91,15 +96,15 @@ impl Findings<'_> {
             rows.push(("not covered", parts_of(&parts)));
         }
         if report.duplicated > 0 {
-            rows.push(("duplicated", format!("{} frames came again", count(report.duplicated))));
+            rows.push(("duplicated", format!("{} came again", frames(report.duplicated))));
         }
         if report.extra > 0 {
             let outside = match report.extra_outside {
                 0 => String::new(),
                 n => format!(", {} of them from when it did not capture", count(n)),
             };
-            let extra = count(report.extra);
-            rows.push(("extra", format!("{extra} frames that the source has not{outside}")));
+            let extra = frames(report.extra);
+            rows.push(("extra", format!("{extra} that the source has not{outside}")));
         }
         if report.reordered.packets > 0 {
             rows.push(("reordered", reordered(&report.reordered)));
@@ -129,6 +134,9 @@ impl Findings<'_> {
         );
         row("by the clocks", [min, median, p90, p99, max, mean].map(span));
         row("above least", [min, median, p90, p99, max, mean].map(|nanos| span(nanos - min)));
+        if min < 0 || median > APART {
+            text.push_str("The clocks are apart: only the second row means something.\n");
+        }
     }
 
     fn write_lost(&self, text: &mut String) {
@@ -203,8 +211,7 @@ impl Findings<'_> {
     }
 }
 
-fn capture(what: &str, side: &SideReport) -> String {
-    let mut text = format!("{} {what}", count(side.packets));
+fn capture(mut text: String, side: &SideReport) -> String {
     if let Some((first, last)) = side.span {
         let took = i64::try_from(last.since(first).as_nanos()).unwrap_or(i64::MAX);
         let _ = write!(text, " in {}, from {first}", span(took));
@@ -212,11 +219,15 @@ fn capture(what: &str, side: &SideReport) -> String {
     text
 }
 
-fn cut(Resegmented { packets, frames }: Resegmented) -> String {
-    if packets == 0 {
+fn cut(resegmented: Resegmented) -> String {
+    if resegmented.packets == 0 {
         return String::new();
     }
-    format!(", {} of them cut in another way (as {} frames)", count(packets), count(frames))
+    format!(
+        ", {} of them cut in another way (as {})",
+        count(resegmented.packets),
+        frames(resegmented.frames)
+    )
 }
 
 fn lost(loss: &Loss) -> String {
@@ -249,11 +260,19 @@ fn reordered(reordered: &Reordered) -> String {
         n => count(n),
     };
     format!(
-        "{} came behind a later one, {within} within a flow; by {} packets at most (packet {})",
+        "{} came behind a later one, {within} within a flow; by {} at most (packet {})",
         count(reordered.packets),
-        count(reordered.largest_extent),
+        packets(reordered.largest_extent),
         reordered.furthest.unwrap_or_default(),
     )
+}
+
+fn packets(n: u64) -> String {
+    format!("{} packet{}", count(n), if n == 1 { "" } else { "s" })
+}
+
+fn frames(n: u64) -> String {
+    format!("{} frame{}", count(n), if n == 1 { "" } else { "s" })
 }
 
 /// Those of the parts that are not 0.
