@@ -271,6 +271,47 @@ fn an_inner_filter_is_for_both_captures() {
 }
 
 #[test]
+fn fragments_of_the_machine_itself_are_compared_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let [source, tap] = ["source.pcap", "tap.pcap"].map(|name| folder.path().join(name));
+    let datagram = frame::udp("10.0.0.4:5000", "10.0.0.6:4000", &[7; 4000]);
+    let fragments = frame::fragments(&datagram, 9, 1480);
+    let mirrored: Vec<_> = fragments.iter().map(|frame| frame::mirrored(27, frame)).collect();
+    fs::write(&source, frame::pcap(&fragments)).unwrap();
+    fs::write(&tap, frame::pcap(&mirrored)).unwrap();
+    let report = json_of(&[], &source, &tap);
+    assert_eq!((uint(&report["mirrored"]), uint(&report["extra"])), (3, 0));
+    let report = json_of(&["--plain"], &source, &source);
+    assert_eq!((uint(&report["mirrored"]), uint(&report["extra"])), (3, 0));
+    if cfg!(feature = "live") {
+        let report = json_of(&["--inner-filter", "host 10.0.0.9"], &source, &tap);
+        assert_eq!(report["source"]["skipped"], json!({ "inner-filter": 3 }));
+    }
+}
+
+#[test]
+fn what_may_be_among_frames_that_are_cut_too_short_is_not_claimed_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    // A record of the mirrored request is cut to the inner IP header.
+    let tap = folder.path().join("cut.pcap");
+    let mut file = fs::read(http()).unwrap();
+    let mut at = 24;
+    for _ in 0..5 {
+        at += 16 + u32::from_le_bytes(file[at + 8..at + 12].try_into().unwrap()) as usize;
+    }
+    let len = u32::from_le_bytes(file[at + 8..at + 12].try_into().unwrap()) as usize;
+    let kept = IP + 20 + 4;
+    file[at + 8..at + 12].copy_from_slice(&(kept as u32).to_le_bytes());
+    file.drain(at + 16 + kept..at + 16 + len);
+    fs::write(&tap, file).unwrap();
+    let report = json_of(&[], &nic(), &tap);
+    assert_eq!((uint(&report["lost"]), uint(&report["mirrored"])), (1, 11));
+    assert_eq!(report["tap"]["skipped"], json!({ "cut-short": 1 }));
+    let ran = compare(&[], &nic(), &tap);
+    assert!(ran.text().contains("\nUp to 1 of them may be there: "), "{}", ran.text());
+}
+
+#[test]
 fn damage_is_told_and_what_cannot_be_opened_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let damaged = folder.path().join("damaged.pcap");

@@ -129,7 +129,8 @@ impl Digest {
                 ..digest
             });
         }
-        let ip = Ip::parse(ether_type, network, wire_len).map_err(|_| Skip::MalformedIp)?;
+        let bad = if network.len() < wire_len { Skip::CutShort } else { Skip::MalformedIp };
+        let ip = Ip::parse(ether_type, network, wire_len).map_err(|_| bad)?;
         digest.network(&ip, wire_len).transport(&ip, names)
     }
 

@@ -58,6 +58,10 @@ struct Findings<'a> {
 /// A capture that was read.
 struct Capture {
     path: PathBuf,
+    /// Whether packets that are not mirrored are compared.
+    plain: bool,
+    /// Packets that `--inner-filter` left out.
+    filtered: u64,
     report: vtap_pipeline::Report,
     inputs: Inputs,
     failed: Option<vtap_capture::Error>,
@@ -77,10 +81,12 @@ impl Capture {
         let mut inputs = plan::inputs(&input, &[])?;
         let mut pipeline = Pipeline::new(plan::decap(&args.envelope), None);
         pipeline.intake.plain = plain;
+        // Not of the belt, which asks its filter of mirrored and plain packets only.
         #[cfg(feature = "live")]
-        {
-            pipeline.intake.inner_filter = plan::filter(args.inner_filter.as_deref())?;
-        }
+        let mut filter = plan::filter(args.inner_filter.as_deref())?;
+        #[cfg(not(feature = "live"))]
+        let mut filter: Option<vtap_pipeline::Filter> = None;
+        let mut filtered = 0;
         let mut clock = Clock::start(Speed::Max);
         let ran = vtap_pipeline::watch(
             &mut inputs,
@@ -88,11 +94,23 @@ impl Capture {
             &mut Silent,
             &mut clock,
             |Seen { packet, fate }| {
-                match (role, fate) {
-                    (Role::Source, Fate::Passed) => comparison.source(&packet),
-                    (Role::Tap, Fate::Passed) => comparison.tap(&packet),
-                    (Role::Source, _) => comparison.source_ran(packet.time),
-                    (Role::Tap, _) => comparison.tap_ran(packet.time),
+                let mut compared = match fate {
+                    // What is no envelope after all is a packet of the machine itself: a fragment
+                    // of its own datagrams, VXLAN that is none.
+                    Fate::Absorbed | Fate::Skipped(_) => plain,
+                    fate => fate == Fate::Passed,
+                };
+                if let Some(filter) = filter.as_mut().filter(|_| compared)
+                    && !filter(&packet)
+                {
+                    compared = false;
+                    filtered += 1;
+                }
+                match (role, compared) {
+                    (Role::Source, true) => comparison.source(&packet),
+                    (Role::Tap, true) => comparison.tap(&packet),
+                    (Role::Source, false) => comparison.source_ran(packet.time),
+                    (Role::Tap, false) => comparison.tap_ran(packet.time),
                 }
                 Ok(())
             },
@@ -104,7 +122,7 @@ impl Capture {
             // What was read until then is compared all the same.
             Err(RunError::Capture(error)) => (pipeline.finish(&mut Silent)?, Some(error)),
         };
-        Ok(Self { path: path.clone(), report, inputs, failed })
+        Ok(Self { path: path.clone(), plain, filtered, report, inputs, failed })
     }
 
     /// Tells on standard error what could not be read.
@@ -121,11 +139,20 @@ impl Capture {
         &self,
         compared: &vtap_compare::SideReport,
     ) -> impl Iterator<Item = (&'static str, u64)> {
-        let absorbed = [
-            ("fragment-absorbed", self.report.decap.fragments.absorbed),
-            ("inner-filter", self.report.inner_filter),
-        ];
+        let absorbed = ("fragment-absorbed", self.report.decap.fragments.absorbed);
+        let of_envelopes = self.report.skipped().chain([absorbed]).filter(|_| !self.plain);
+        let filtered = [("inner-filter", self.filtered)];
         let ours = vtap_compare::Skip::ALL.map(|skip| (skip.name(), compared.skipped(skip)));
-        self.report.skipped().chain(absorbed).chain(ours).filter(|(_, count)| *count > 0)
+        of_envelopes.chain(filtered).chain(ours).filter(|(_, count)| *count > 0)
+    }
+
+    /// Packets that could not be read, each of which may be one that is looked for.
+    fn unread(&self, compared: &vtap_compare::SideReport) -> u64 {
+        let fragments = self.report.decap.fragments;
+        let given_up = fragments.timed_out + fragments.overlapped + fragments.evicted;
+        let counted = ["not-mirrored", "inner-filter", "fragment-absorbed", "interface-copy"];
+        let skipped = self.skipped(compared).filter(|(name, _)| !counted.contains(name));
+        let unread: u64 = skipped.map(|(_, count)| count).sum();
+        if self.plain { unread } else { unread + given_up }
     }
 }

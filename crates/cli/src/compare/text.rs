@@ -48,7 +48,13 @@ impl Findings<'_> {
             "\nBy their clocks the captures are of different times: are they of the same session?"
         };
         if report.mirrored == 0 {
-            let doubt = if doubt.is_empty() { " Is this the tap of that NIC?" } else { doubt };
+            let doubt = match (doubt, self.tap.unread(&report.tap)) {
+                (_, unread) if unread > 0 => {
+                    "\nIts frames could not be read: see what was not compared."
+                }
+                ("", _) => " Is this the tap of that NIC?",
+                (doubt, _) => doubt,
+            };
             return format!("None of the source's packets is at the tap.{doubt}");
         }
         if report.loss.packets == 0 {
@@ -57,8 +63,14 @@ impl Findings<'_> {
                 "Nothing is lost: the tap has all {compared} packets that both captures cover."
             );
         }
+        let unread = match self.tap.unread(&report.tap).min(report.loss.packets) {
+            0 => String::new(),
+            n => {
+                format!("\nUp to {} of them may be there: frames that could not be read.", count(n))
+            }
+        };
         format!(
-            "The mirror lost {} of {} packets ({}).{doubt}",
+            "The mirror lost {} of {} packets ({}).{unread}{doubt}",
             count(report.loss.packets),
             count(compared),
             share(report.loss.packets, compared)
@@ -135,7 +147,7 @@ impl Findings<'_> {
         row("by the clocks", [min, median, p90, p99, max, mean].map(span));
         row("above least", [min, median, p90, p99, max, mean].map(|nanos| span(nanos - min)));
         if min < 0 || median > APART {
-            text.push_str("The clocks are apart: only the second row means something.\n");
+            text.push_str("The clocks do not agree: only the second row means something.\n");
         }
     }
 
