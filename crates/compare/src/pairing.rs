@@ -15,7 +15,8 @@ use crate::side::{Fate, Side};
 
 /// A copy by another interface of the same machine follows within this time: measured were 0 to
 /// 5 µs, and 0.2 s is the least time after which TCP sends again by timer.
-const COPIES_WITHIN: Duration = Duration::from_millis(1);
+const COPIES_WITHIN: Duration = Duration::from_nanos(COPIES_WITHIN_NANOS.cast_unsigned());
+const COPIES_WITHIN_NANOS: i64 = 1_000_000;
 
 /// Sets aside packets of the source that another of its interfaces has shown just before.
 pub(crate) fn set_copies_aside(source: &mut Side) {
@@ -81,12 +82,20 @@ fn align(sources: &[i64], taps: &[i64], delay: Option<i64>, mut pair: impl FnMut
         (Some(_), Some(_), None) => 0,
         _ => u64::MAX,
     };
+    // Of copies the first is the packet, however much it is late. A frame is no packet's first that
+    // fits the one before better, or where another fits better that is no copy of it.
+    let is_surplus = |i: usize, j: usize| {
+        let copy = |(this, next): (&i64, &i64)| next.saturating_sub(*this) <= COPIES_WITHIN_NANOS;
+        let fits_before = i.checked_sub(1).is_some_and(|before| miss(before, j) < miss(i, j));
+        let next_is_copy = taps.get(j).zip(taps.get(j + 1)).is_some_and(copy);
+        fits_before || (!next_is_copy && miss(i, j + 1) < miss(i, j))
+    };
     let (mut i, mut j) = (0, 0);
     while i < sources.len() && j < taps.len() {
         while sources.len() - i > taps.len() - j && miss(i + 1, j) < miss(i, j) {
             i += 1;
         }
-        while taps.len() - j > sources.len() - i && miss(i, j + 1) < miss(i, j) {
+        while taps.len() - j > sources.len() - i && is_surplus(i, j) {
             j += 1;
         }
         pair(i, j);
@@ -219,5 +228,13 @@ mod tests {
         assert_eq!(aligned(&[0, 100, 200], &[5, 205], Some(5)), [(0, 0), (2, 1)]);
         assert_eq!(aligned(&[0, 100], &[5, 7, 105, 107], Some(5)), [(0, 0), (1, 2)]);
         assert_eq!(aligned(&[0, 100, 200], &[5, 205], None), [(0, 0), (1, 1)]);
+        let far = 1_000_000_000;
+        assert_eq!(aligned(&[far], &[5, far + 5], Some(5)), [(0, 1)]);
+    }
+
+    #[test]
+    fn of_copies_the_first_is_the_packet_even_if_the_second_fits_better() {
+        assert_eq!(aligned(&[100], &[101, 105], Some(5)), [(0, 0)]);
+        assert_eq!(aligned(&[0, 100], &[1, 5, 101, 105], Some(5)), [(0, 0), (1, 2)]);
     }
 }

@@ -60,7 +60,7 @@ fn of_byte_identical_retransmissions_the_one_that_fits_no_delay_is_lost() {
 }
 
 #[test]
-fn copies_by_two_taps_are_duplicates_and_their_originals_the_nearest() {
+fn copies_by_two_taps_are_duplicates_of_the_first() {
     let source = talk(5);
     let mut tap = delayed(&source, 3);
     tap.extend(delayed(&source, 4));
