@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 ALL = {"vtap-packet", "vtap-capture", "vtap-decap", "vtap-flow", "vtap-export", "vtap-pipeline",
-       "vtap-synth"}
+       "vtap-synth", "vtap-compare"}
 
 MAY_USE = {
     "vtap-packet": set(),
@@ -20,6 +20,7 @@ MAY_USE = {
     "vtap-export": {"vtap-packet", "vtap-flow"},
     "vtap-pipeline": {"vtap-packet", "vtap-capture", "vtap-decap", "vtap-flow"},
     "vtap-synth": {"vtap-packet"},
+    "vtap-compare": {"vtap-packet"},
     "vtap": ALL,
     "vtap-testkit": {"vtap-packet"},
     "vtap-benches": ALL | {"vtap", "vtap-testkit"},

@@ -1,6 +1,7 @@
 //! What can be typed. Nothing here has an effect.
 
 mod bench;
+mod compare;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -11,6 +12,7 @@ use vtap_export::{FlagSet, Format};
 use vtap_flow::{Checksum, Profile, limits};
 
 pub(crate) use bench::{Bench, BenchFormat};
+pub(crate) use compare::{Compare, CompareFormat};
 
 /// Makes sense of mirrored cloud traffic.
 ///
@@ -32,6 +34,8 @@ pub(crate) enum Command {
     Trace(Trace),
     /// Write the customer's frames, taken out of their envelopes, to a capture file
     Decap(Decap),
+    /// Compare a capture of the mirrored NIC with what its TAP delivered: what was lost or changed
+    Compare(Compare),
     /// Measure how fast this machine decapsulates and tracks
     Bench(Bench),
     /// Print a completion script for a shell

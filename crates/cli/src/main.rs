@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`args`] | what can be typed, with its help |
 //! | [`plan`] | from what was typed to sources, pipelines and sinks |
-//! | [`replay`], [`trace`], [`decap`], [`bench`](mod@bench) | the commands |
+//! | [`replay`], [`trace`], [`decap`], [`compare`](mod@compare), [`bench`](mod@bench) | the commands |
 //! | [`summary`] | the counters of a run, for people and as JSON |
 //! | [`progress`] | the bar, and the clock for `--speed` |
 //!
@@ -16,6 +16,7 @@
 
 mod args;
 mod bench;
+mod compare;
 mod decap;
 mod plan;
 mod progress;
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Trace(args) => trace::run(&args),
         Command::Decap(args) => decap::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
