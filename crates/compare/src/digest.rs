@@ -238,8 +238,9 @@ pub(crate) fn nanos(time: Timestamp) -> i64 {
 fn interface(packet: &Packet<'_>) -> u16 {
     match (packet.link, packet.data.first_chunk()) {
         (LinkType::LINUX_SLL2, Some([_, _, _, _, _, _, hi, lo])) => u16::from_be_bytes([*hi, *lo]),
+        // The upper half may hold the file, the lower one the interface of a cooked capture.
         #[expect(clippy::cast_possible_truncation, reason = "only equality counts")]
-        _ => packet.interface as u16,
+        _ => (packet.interface ^ packet.interface >> 16) as u16,
     }
 }
 

@@ -133,7 +133,7 @@ impl Judge {
         let Some(pending) = batch.packets.pop() else {
             return Ok(Outcome::new(Verdict::New, StateAfter::None));
         };
-        let outcome = self.judge(&pending, self.table.locate(pending.hash), sink);
+        let outcome = self.judge_one(&pending, sink);
         for fragments in batch.accounted.drain(..) {
             self.account(pending.occasion.time, &fragments, outcome.as_ref().ok());
         }
@@ -169,7 +169,14 @@ impl Judge {
         Outcome::skipped(skip)
     }
 
-    #[inline]
+    /// [`judge`](Self::judge) for callers that are not in a hurry.
+    #[inline(never)]
+    fn judge_one<S: Sink>(&mut self, pending: &Pending, sink: &mut S) -> Result<Outcome, S::Error> {
+        let located = self.table.locate(pending.hash);
+        self.judge(pending, located, sink)
+    }
+
+    #[inline(always)]
     fn judge<S: Sink>(
         &mut self,
         pending: &Pending,

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use vtap_capture::Inputs;
 use vtap_compare::{Comparison, Report};
-use vtap_pipeline::{Fate, Pipeline, RunError, Seen};
+use vtap_pipeline::{Fate, Pipeline, RunError, Seen, Watched};
 
 use crate::args::{Compare, CompareFormat, Input, Speed};
 use crate::progress::Clock;
@@ -88,12 +88,9 @@ impl Capture {
         let mut filter: Option<vtap_pipeline::Filter> = None;
         let mut filtered = 0;
         let mut clock = Clock::start(Speed::Max);
-        let ran = vtap_pipeline::watch(
-            &mut inputs,
-            &mut pipeline,
-            &mut Silent,
-            &mut clock,
-            |Seen { packet, fate }| {
+        let ran =
+            vtap_pipeline::watch(&mut inputs, &mut pipeline, &mut Silent, &mut clock, |watched| {
+                let Watched::Packet(Seen { packet, fate }) = watched else { return Ok(()) };
                 let mut compared = match fate {
                     // What is no envelope after all is a packet of the machine itself: a fragment
                     // of its own datagrams, VXLAN that is none.
@@ -113,8 +110,7 @@ impl Capture {
                     (Role::Tap, false) => comparison.tap_ran(packet.time),
                 }
                 Ok(())
-            },
-        );
+            });
         clock.clear();
         let (report, failed) = match ran {
             Ok(report) => (report, None),

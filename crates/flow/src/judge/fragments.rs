@@ -24,7 +24,7 @@ impl Judge {
             let Some(at) = settled.first().map(|fragments| fragments.behind) else { continue };
             self.take_each(packets.get(judged..at).unwrap_or_default(), sink)?;
             if let Some(pending) = packets.get(at) {
-                let outcome = self.judge(pending, self.table.locate(pending.hash), sink)?;
+                let outcome = self.judge_one(pending, sink)?;
                 for fragments in settled {
                     self.account(pending.occasion.time, fragments, Some(&outcome));
                 }
