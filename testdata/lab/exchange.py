@@ -50,7 +50,7 @@ def bulk_client(address, number):
 
 # --- gap: connections that talk steadily, while whoever records takes the mirror away from second 6 to second 16
 
-TICK_SECONDS = 0.6
+TICK_SECONDS = 0.75
 MOVES_AT, OPENS_IN_GAP, CLOSES_IN_GAP, OPENS_AFTER, END = 8, 9, 10, 18, 20
 # Far beyond any window that was seen before.
 MOVED_BYTES = 3_000_000
