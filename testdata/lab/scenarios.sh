@@ -105,29 +105,18 @@ nic() {
   fi
 }
 
-# mirror NAMESPACE off|on DIRECTION...
-mirror() {
-  local ns=$1 verb=$2 dir
-  shift 2
-  for dir in "$@"; do
-    if [[ $verb == off ]]; then
-      ip netns exec "$ns" tc filter del dev nic0 "$dir"
-    else
-      ip netns exec "$ns" tc filter add dev nic0 "$dir" protocol all u32 match u32 0 0 action mirred egress mirror dev tap0
-    fi
-  done
-}
-
 # tap NAMESPACE VNI LAST_BYTE DIRECTION...: mirrors nic0; the last byte is that of its addresses.
 tap() {
-  local ns=$1 vni=$2 last=$3
+  local ns=$1 vni=$2 last=$3 dir
   shift 3
   nic "$ns" mir0 mirrors "02:00:0a:01:02:0$last" "10.1.1.10$last/24"
   # The envelope has no UDP checksum and may be fragmented, as the cloud's.
   ip -n "$ns" link add tap0 mtu 1550 type vxlan id "$vni" dstport 4789 local "10.0.2.$last" remote 10.1.1.4 noudpcsum
   ip -n "$ns" link set tap0 up
   ip netns exec "$ns" tc qdisc add dev nic0 clsact
-  mirror "$ns" on "$@"
+  for dir in "$@"; do
+    ip netns exec "$ns" tc filter add dev nic0 "$dir" protocol all u32 match u32 0 0 action mirred egress mirror dev tap0
+  done
 }
 
 # hosts SERVER_ADDRESS...: what all scenarios have.
@@ -222,10 +211,16 @@ case "${1:-} ${2:-}" in
     check_machine "$2"
     up "$2"
     ;;
-  "mirror on" | "mirror off" | "down ")
+  "mirror on" | "mirror off")
     check_settings
     check_machine
-    if [[ $1 == down ]]; then down; else mirror "$vm" "$2" ingress egress; fi
+    # Both directions at the same moment.
+    ip -n "$vm" link set tap0 "$([[ $2 == on ]] && echo up || echo down)"
+    ;;
+  "down ")
+    check_settings
+    check_machine
+    down
     ;;
   "list ") printf '%s\n' "${scenarios[@]}" ;;
   "help "*) usage ;;

@@ -131,7 +131,7 @@ impl Lab {
     fn capture(&self, place: &str, interface: &str) -> Capture {
         let (file, log) = (self.path(&format!("{interface}.pcap")), self.path(interface));
         let mut command = self.command(place, "tcpdump");
-        command.args(["-n", "-Z", "root", "-B", "4096", "-s", "65535"]);
+        command.args(["-n", "-Z", "root", "-B", "32768", "-s", "65535"]);
         command.args(["--time-stamp-precision=nano", "-i", interface, "-w"]).arg(&file);
         command.stderr(File::create(&log).unwrap());
         let capture = Capture { running: Running::start(&mut command), file, log };
@@ -164,9 +164,12 @@ impl Lab {
         captures.into_iter().map(Capture::stop).collect()
     }
 
-    /// Records some sessions, one after the other.
+    /// Records some sessions, all at once.
     pub(crate) fn sessions(&self, names: &[&str], interfaces: &[(&str, &str)]) -> Vec<PathBuf> {
-        self.record(interfaces, |lab| names.iter().for_each(|name| lab.begin(name).end()))
+        self.record(interfaces, |lab| {
+            let sessions: Vec<_> = names.iter().map(|name| lab.begin(name)).collect();
+            sessions.into_iter().for_each(Session::end);
+        })
     }
 }
 
