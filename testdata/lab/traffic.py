@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Traffic of the committed captures: small TCP sessions whose shape on the wire is known beforehand.
 
-    traffic.py serve SESSION ADDRESS     the server's side; prints "ready" once it listens, ends after its last connection
-    traffic.py connect SESSION ADDRESS   the client's side
-    traffic.py hold PORT                 binds a UDP port and never reads it, so that the kernel sends no ICMP error
-    traffic.py sessions                  names of the sessions
+    traffic.py serve SESSION... ADDRESS     the server's side; prints "ready" once it listens, ends after its last connection
+    traffic.py connect SESSION... ADDRESS   the client's side; several sessions go on at the same time
+    traffic.py hold PORT                    binds a UDP port and never reads it, so that the kernel sends no ICMP error
+    traffic.py sessions                     names of the sessions
 
 Standard library only. Client ports are fixed, so that a capture can be recorded again and still be compared: the
 addresses, ports and payloads are the same, sequence numbers and times are not.
@@ -181,17 +181,17 @@ SESSIONS = {
 }
 
 
-def serve(session, address):
-    if session.server is None:
-        print("ready", flush=True)
-        return
+def serve(sessions, address):
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with (
-        ThreadPoolExecutor(session.workers()) as pool,
-        socket.create_server((address, session.port), family=family) as listener,
-    ):
+    sessions = [session for session in sessions if session.server is not None]
+    listeners = [socket.create_server((address, session.port), family=family) for session in sessions]
+    print("ready", flush=True)
+    at_once(accept, sessions, listeners)
+
+
+def accept(session, listener):
+    with ThreadPoolExecutor(session.workers()) as pool, listener:
         listener.settimeout(TIMEOUT_SECONDS)
-        print("ready", flush=True)
         answers = []
         for number in range(session.connections):
             sock, _ = listener.accept()
@@ -215,6 +215,13 @@ def ask(session, address):
         list(pool.map(session.client, itertools.repeat(address), range(session.connections)))
 
 
+def at_once(function, *arguments):
+    """Calls a function with each of the arguments, as map does, at the same time."""
+    with ThreadPoolExecutor(len(arguments[0]) or 1) as pool:
+        # The list brings what one of them raised to here.
+        list(pool.map(function, *arguments))
+
+
 def hold(port):
     """Without a socket the kernel answers each mirrored packet with ICMP port unreachable. What arrives is dropped."""
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
@@ -227,10 +234,10 @@ def hold(port):
 
 def main(arguments):
     match arguments:
-        case ["serve", name, address] if name in SESSIONS:
-            serve(SESSIONS[name], address)
-        case ["connect", name, address] if name in SESSIONS:
-            ask(SESSIONS[name], address)
+        case ["serve", *names, address] if names and SESSIONS.keys() >= set(names):
+            serve([SESSIONS[name] for name in names], address)
+        case ["connect", *names, address] if names and SESSIONS.keys() >= set(names):
+            at_once(ask, [SESSIONS[name] for name in names], itertools.repeat(address))
         case ["hold", port] if port.isdigit():
             hold(int(port))
         case ["sessions"]:

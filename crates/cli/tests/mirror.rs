@@ -109,7 +109,7 @@ fn traced(options: &[&str], file: &Path, reason: &str, aside: u64) {
 fn a_gap_ends_no_connection_and_begins_none() {
     let Some(lab) = Lab::scenario("gap") else { return };
     let file = &lab.record(&[ANY], |lab| {
-        let session = lab.begin("gap");
+        let session = lab.begin(&["gap"]);
         sleep(Duration::from_secs(6));
         lab.mirror("off");
         sleep(Duration::from_secs(10));

@@ -36,8 +36,8 @@ struct Capture {
     log: PathBuf,
 }
 
-/// Both sides of a session of `traffic.py`.
-pub(crate) struct Session {
+/// Both sides of sessions of `traffic.py`.
+pub(crate) struct Sessions {
     server: Running,
     client: Running,
 }
@@ -144,11 +144,15 @@ impl Lab {
         panic!("tcpdump: {}", capture.said());
     }
 
-    /// Starts both sides of a session.
-    pub(crate) fn begin(&self, session: &str) -> Session {
-        let server = Running::ready(self.traffic("srv").args(["serve", session, self.server]));
-        let client = Running::start(self.traffic("vm").args(["connect", session, self.server]));
-        Session { server, client }
+    /// Starts both sides of some sessions, which go on at the same time.
+    pub(crate) fn begin(&self, names: &[&str]) -> Sessions {
+        let side = |place, verb| {
+            let mut command = self.traffic(place);
+            command.arg(verb).args(names).arg(self.server);
+            command
+        };
+        let server = Running::ready(&mut side("srv", "serve"));
+        Sessions { server, client: Running::start(&mut side("vm", "connect")) }
     }
 
     /// Records what these interfaces have while something goes on.
@@ -164,12 +168,9 @@ impl Lab {
         captures.into_iter().map(Capture::stop).collect()
     }
 
-    /// Records some sessions, all at once.
+    /// Records some sessions from their begin to their end.
     pub(crate) fn sessions(&self, names: &[&str], interfaces: &[(&str, &str)]) -> Vec<PathBuf> {
-        self.record(interfaces, |lab| {
-            let sessions: Vec<_> = names.iter().map(|name| lab.begin(name)).collect();
-            sessions.into_iter().for_each(Session::end);
-        })
+        self.record(interfaces, |lab| lab.begin(names).end())
     }
 }
 
@@ -193,7 +194,7 @@ impl Capture {
     }
 }
 
-impl Session {
+impl Sessions {
     /// Waits for the end of both.
     pub(crate) fn end(self) {
         assert_eq!(self.client.end(), 0);
