@@ -19,9 +19,14 @@ MAX_BYTES = 64 * 1024
 
 OPEN = "c:S s:SA c:A"
 CLOSE_BY_SERVER = "s:FA c:FA s:A"
+CLOSE_BY_CLIENT = "c:FA s:FA c:A"
+TALK = "([cs]:P?A )*"
 HTTP = f"{OPEN} c:PA s:A s:PA c:A {CLOSE_BY_SERVER}"
+TWICE = re.sub(r"(\S+)", r"\1 \1", HTTP)
+CLOSED_BY_CLIENT = f"{OPEN} {TALK}{CLOSE_BY_CLIENT}"
+CLOSED_BY_SERVER = f"{OPEN} {TALK}{CLOSE_BY_SERVER}"
 
-# One conversation a line: who sent which flags, in order. `x+` repeats. The side is the client's by its port number:
+# One conversation a line, by client port: who sent which flags, in order. `x+` repeats. The side is the client's by its port number:
 # all clients use ports above 40000.
 EXPECTED = {
     "http.pcap": (SLL2, [HTTP]),
@@ -40,6 +45,17 @@ EXPECTED = {
     "ipv6.pcap": (SLL2, [HTTP]),
     "ipv6-outer.pcap": (SLL2, [HTTP]),
     "icmp-unreachable.pcap": (SLL2, [HTTP]),
+    "both-ends.pcap": (SLL2, [TWICE] * 3),
+    "snat-egress.pcap": (SLL2, ["c:S c:A c:PA c:A c:FA"] * 3),
+    "router.pcap": (SLL2, [TWICE] * 3),
+    "gap.pcap": (
+        SLL2,
+        [CLOSED_BY_CLIENT, CLOSED_BY_SERVER] * 2
+        + [CLOSED_BY_CLIENT]
+        + [f"{OPEN} {TALK}([cs]:P?A)", f"{OPEN} {TALK}{CLOSED_BY_CLIENT}"]
+        + [f"{TALK}{CLOSE_BY_CLIENT}"] * 3
+        + [CLOSED_BY_CLIENT] * 2,
+    ),
 }
 
 
@@ -54,7 +70,7 @@ def tshark(path, *fields, display_filter=""):
 
 
 def conversations(path):
-    """The flags of each TCP connection in order of appearance, as `c:S s:SA ...`."""
+    """The flags of each TCP connection, by client port, as `c:S s:SA ...`."""
     out = {}
     # ICMP errors quote a mirrored packet, which tshark decodes like any other.
     for source, destination, flags in tshark(
@@ -63,8 +79,8 @@ def conversations(path):
         from_client = int(source) > int(destination)
         bits = int(flags, 16)
         letters = "".join(letter for bit, letter in enumerate("FSRPA") if bits >> bit & 1)
-        out.setdefault(max(source, destination, key=int), []).append(("c:" if from_client else "s:") + letters)
-    return [" ".join(row) for row in out.values()]
+        out.setdefault(max(int(source), int(destination)), []).append(("c:" if from_client else "s:") + letters)
+    return [" ".join(out[port]) for port in sorted(out)]
 
 
 def records(path):

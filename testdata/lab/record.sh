@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Records the captures of ../tap with the lab (taplab.sh) and the sessions of traffic.py, then checks them.
+# Records the captures of ../tap with the labs (taplab.sh, scenarios.sh) and the sessions of traffic.py, then checks them.
 #
 #   sudo ./record.sh [NAME...]     all captures, or those named (http, http-sll, ssh, ...: the list `records` below)
 #   sudo ./record.sh check         only check what is there
 #
-# Needs root, iproute2, tcpdump, python3, zstd, and tshark with editcap. RECORD_OUT names another folder than ../tap.
+# Needs root, iproute2, nft, tcpdump, python3, zstd, and tshark with editcap. RECORD_OUT names another folder than ../tap.
 # Each capture gets a lab of its own, so it starts with the ARP (or neighbour discovery) of a fresh network.
 set -Eeuo pipefail
 
@@ -26,7 +26,8 @@ flush_seconds=1.3
 clean_up() {
   local pid
   for pid in "${background[@]}"; do kill "$pid" 2>/dev/null || true; done
-  "$here/taplab.sh" down || true
+  # Of either script.
+  "$here/scenarios.sh" down || true
   rm -rf "$logs"
 }
 
@@ -70,6 +71,11 @@ stop() {
 lab() {
   env "$@" "$here/taplab.sh" up
   sleep 2.5
+}
+
+# scenario NAME: the same with a lab of scenarios.sh, which has no IPv6.
+scenario() {
+  "$here/scenarios.sh" up "$1"
 }
 
 hold_port() {
@@ -197,8 +203,34 @@ record_icmp_unreachable() {
   stop "$collector" any
 }
 
+record_both_ends() {
+  scenario both-ends
+  one both-ends.pcap several
+}
+
+record_snat_egress() {
+  scenario snat-egress
+  address=198.51.100.6 one snat-egress.pcap several
+}
+
+record_router() {
+  scenario router
+  one router.pcap several
+}
+
+record_gap() {
+  local absence
+  scenario gap
+  # The client starts within the first second.
+  (sleep 7 && "$here/scenarios.sh" mirror off && sleep 10 && "$here/scenarios.sh" mirror on) &
+  absence=$!
+  background+=("$absence")
+  one gap.pcap gap
+  wait "$absence"
+}
+
 records=(http http-sll http-ethernet snaplen snaplen-options ssh refused reset half-closed asymmetric asymmetric-reply
-  ipv6 ipv6-outer icmp-unreachable)
+  ipv6 ipv6-outer icmp-unreachable both-ends snat-egress router gap)
 
 # --- main
 
@@ -216,7 +248,7 @@ for name in "$@"; do
   [[ " ${records[*]} " == *" $name "* ]] || fail "no capture is named '$name': choose from ${records[*]}"
 done
 ((EUID == 0)) || fail "network namespaces need root: run it with sudo"
-for tool in ip tc tcpdump tshark editcap python3 gzip zstd; do
+for tool in ip tc nft tcpdump tshark editcap python3 gzip zstd; do
   command -v "$tool" >/dev/null || fail "'$tool' is missing"
 done
 trap clean_up EXIT

@@ -1,61 +1,33 @@
 #!/usr/bin/env python3
 """Traffic of the committed captures: small TCP sessions whose shape on the wire is known beforehand.
 
-    traffic.py serve SESSION ADDRESS     the server's side; prints "ready" once it listens, ends after its last connection
-    traffic.py connect SESSION ADDRESS   the client's side
-    traffic.py hold PORT                 binds a UDP port and never reads it, so that the kernel sends no ICMP error
-    traffic.py sessions                  names of the sessions
+    traffic.py serve SESSION... ADDRESS     the server's side; prints "ready" once it listens, ends after its last connection
+    traffic.py connect SESSION... ADDRESS   the client's side; several sessions go on at the same time
+    traffic.py hold PORT                    binds a UDP port and never reads it, so that the kernel sends no ICMP error
+    traffic.py sessions                     names of the sessions
 
 Standard library only. Client ports are fixed, so that a capture can be recorded again and still be compared: the
 addresses, ports and payloads are the same, sequence numbers and times are not.
 """
 
 import contextlib
+import itertools
 import signal
 import socket
-import struct
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Callable
 
-TIMEOUT_SECONDS = 10
+# The lab runs as root and should not leave root's files here.
+sys.dont_write_bytecode = True
+
+import exchange
+from sockets import TIMEOUT_SECONDS, close_with_reset, connect, read_to_end, read_until, receive_exactly
+
 # Long enough for the peer's ACK to go out by itself (delayed ACKs wait 40 ms), so that segment order does not vary.
 PAUSE_SECONDS = 0.08
-
-
-def connect(address, port, source_port):
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.settimeout(TIMEOUT_SECONDS)
-    sock.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", source_port))
-    sock.connect((address, port))
-    return sock
-
-
-def read_until(sock, end):
-    data = b""
-    while not data.endswith(end):
-        part = sock.recv(4096)
-        if not part:
-            raise SystemExit(f"connection closed while waiting for {end!r}, got {data!r}")
-        data += part
-    return data
-
-
-def read_to_end(sock):
-    total = 0
-    while part := sock.recv(4096):
-        total += len(part)
-    return total
-
-
-def close_with_reset(sock):
-    """SO_LINGER with a time of 0 makes close() send RST instead of FIN."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
 
 
 # --- http: GET with Connection: close, the server closes first
@@ -91,14 +63,6 @@ def opaque(length, seed):
         state = (state * 1103515245 + 12345) & 0x7FFFFFFF
         out.append(state >> 16 & 0xFF)
     return bytes(out)
-
-
-def receive_exactly(sock, length):
-    while length:
-        part = sock.recv(length)
-        if not part:
-            raise SystemExit(f"connection closed with {length} bytes missing")
-        length -= len(part)
 
 
 def ssh_client(address, number):
@@ -193,12 +157,16 @@ def half_closed_server(sock, _number):
 
 @dataclass(frozen=True)
 class Session:
-    """One TCP session: its server port, its two sides, how many connections it makes one after the other."""
+    """One TCP session: its server port, its two sides, how many connections it makes, one after the other or at once."""
 
     port: int
     client: Callable
     server: Callable | None
     connections: int = 1
+    at_once: bool = False
+
+    def workers(self):
+        return self.connections if self.at_once else 1
 
 
 SESSIONS = {
@@ -208,23 +176,50 @@ SESSIONS = {
     "refused": Session(8081, refused_client, None),
     "reset": Session(8082, reset_client, reset_server, connections=2),
     "half-closed": Session(8083, half_closed_client, half_closed_server),
+    "bulk": Session(8084, exchange.bulk_client, exchange.server, connections=3, at_once=True),
+    "gap": Session(8085, exchange.gap_client, exchange.server, connections=len(exchange.TALKERS), at_once=True),
 }
 
 
-def serve(session, address):
-    if session.server is None:
-        print("ready", flush=True)
-        return
+def serve(sessions, address):
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.create_server((address, session.port), family=family) as listener:
+    sessions = [session for session in sessions if session.server is not None]
+    listeners = [socket.create_server((address, session.port), family=family) for session in sessions]
+    print("ready", flush=True)
+    at_once(accept, sessions, listeners)
+
+
+def accept(session, listener):
+    with ThreadPoolExecutor(session.workers()) as pool, listener:
         listener.settimeout(TIMEOUT_SECONDS)
-        print("ready", flush=True)
+        answers = []
         for number in range(session.connections):
             sock, _ = listener.accept()
-            sock.settimeout(TIMEOUT_SECONDS)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with sock:
-                session.server(sock, number)
+            answers.append(pool.submit(answer, session, sock, number))
+            if not session.at_once:
+                answers[-1].result()
+    for answered in answers:
+        answered.result()
+
+
+def answer(session, sock, number):
+    sock.settimeout(TIMEOUT_SECONDS)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with sock:
+        session.server(sock, number)
+
+
+def ask(session, address):
+    with ThreadPoolExecutor(session.workers()) as pool:
+        # The list brings what a client raised to here.
+        list(pool.map(session.client, itertools.repeat(address), range(session.connections)))
+
+
+def at_once(function, *arguments):
+    """Calls a function with each of the arguments, as map does, at the same time."""
+    with ThreadPoolExecutor(len(arguments[0]) or 1) as pool:
+        # The list brings what one of them raised to here.
+        list(pool.map(function, *arguments))
 
 
 def hold(port):
@@ -239,11 +234,10 @@ def hold(port):
 
 def main(arguments):
     match arguments:
-        case ["serve", name, address] if name in SESSIONS:
-            serve(SESSIONS[name], address)
-        case ["connect", name, address] if name in SESSIONS:
-            for number in range(SESSIONS[name].connections):
-                SESSIONS[name].client(address, number)
+        case ["serve", *names, address] if names and SESSIONS.keys() >= set(names):
+            serve([SESSIONS[name] for name in names], address)
+        case ["connect", *names, address] if names and SESSIONS.keys() >= set(names):
+            at_once(ask, [SESSIONS[name] for name in names], itertools.repeat(address))
         case ["hold", port] if port.isdigit():
             hold(int(port))
         case ["sessions"]:

@@ -243,6 +243,11 @@ fn frames_without_their_envelopes_make_the_same_events() {
         let followed = ["--fold-vni", "--dedup-window", "0"];
         let folded = [options(name), &followed].concat();
         let (mut before, counts_before, _) = replay(&folded, path);
+        if uint(&counts_before["gaps"]) + uint(&counts_before["egress_only"]) > 0 {
+            // Told from what only the envelopes say.
+            assert!(["gap.pcap", "snat-egress.pcap"].contains(&name), "{name}");
+            return;
+        }
         for event in &mut before {
             let event = event.as_object_mut().unwrap();
             assert!(event.remove("tunnel").is_some(), "{name}");

@@ -60,7 +60,7 @@ fn every_capture_replays_to_the_rows_of_its_golden_file() {
         assert_golden(&format!("{name}.txt"), ran.text());
         names.insert(format!("{name}.txt"));
     }
-    for name in ["http", "asymmetric"] {
+    for name in ["http", "asymmetric", "both-ends", "snat-egress", "gap"] {
         let path = testdata(&format!("tap/{name}.pcap"));
         let ran = vtap(&strings(&["replay", "--format", "json"], &path));
         assert_golden(&format!("{name}.json"), ran.text());

@@ -1,0 +1,253 @@
+//! Labs of network namespaces (`testdata/lab`): real TCP stacks, the kernel's own VXLAN mirror, and
+//! tcpdump where it is wanted. Needs root.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use vtap_testkit::data::testdata;
+use vtap_testkit::tools;
+
+use super::{ended, run};
+
+/// Multicast listener reports of new IPv6 addresses come at random times until then.
+const QUIET: Duration = Duration::from_millis(2500);
+/// libpcap hands a block of packets over when it is full, or after a second.
+const FLUSH: Duration = Duration::from_millis(1300);
+
+/// Hosts, a mirror and a collector. Taken down when dropped, whatever happened.
+pub(crate) struct Lab {
+    script: &'static str,
+    prefix: String,
+    server: &'static str,
+    folder: TempDir,
+    holder: Option<Running>,
+}
+
+/// A tcpdump.
+struct Capture {
+    running: Running,
+    file: PathBuf,
+    log: PathBuf,
+}
+
+/// Both sides of sessions of `traffic.py`.
+pub(crate) struct Sessions {
+    server: Running,
+    client: Running,
+}
+
+/// A program that goes on. Killed when dropped, whatever happened.
+struct Running(Option<Child>);
+
+impl Lab {
+    /// The plain case of `taplab.sh`, with these directions mirrored. `None`, and a word about it,
+    /// where no lab can be built.
+    pub(crate) fn plain(mirror: &str) -> Option<Self> {
+        let mut lab = Self::build("taplab.sh", &["up"], mirror)?;
+        sleep(QUIET);
+        lab.hold();
+        Some(lab)
+    }
+
+    /// A lab of `scenarios.sh`. `None`, and a word about it, where it cannot be built.
+    pub(crate) fn scenario(name: &str) -> Option<Self> {
+        let mut lab = Self::build("scenarios.sh", &["up", name], "both")?;
+        match name {
+            // Its VXLAN device has the port.
+            "any" => {}
+            _ => lab.hold(),
+        }
+        if name == "snat-egress" {
+            lab.server = "198.51.100.6";
+        }
+        Some(lab)
+    }
+
+    fn build(script: &'static str, arguments: &[&str], mirror: &str) -> Option<Self> {
+        static LABS: AtomicU32 = AtomicU32::new(0);
+        let id = Command::new("id").arg("-u").output().unwrap();
+        if id.stdout != b"0\n" {
+            tools::skipped("needs root: network namespaces; sudo -E cargo test");
+            return None;
+        }
+        if !tools::installed(&["ip", "tc", "nft", "ethtool", "tcpdump", "python3", "tshark"]) {
+            return None;
+        }
+        let prefix = format!("vt{}-{}", std::process::id(), LABS.fetch_add(1, Ordering::Relaxed));
+        let folder = tempfile::tempdir().unwrap();
+        let lab = Self { script, prefix, server: "10.0.2.6", folder, holder: None };
+        let built = run(lab.script().args(arguments).env("TAPLAB_MIRROR", mirror), None);
+        if built.status != 0 {
+            // A container may be root and still have no right to it.
+            tools::skipped(&format!("no lab can be built here: {}", built.stderr.trim()));
+            return None;
+        }
+        Some(lab)
+    }
+
+    fn script(&self) -> Command {
+        let mut command = Command::new("bash");
+        command.arg(testdata("lab").join(self.script)).env("TAPLAB_PREFIX", &self.prefix);
+        command
+    }
+
+    /// A program in the namespace of the tapped host (`vm`), the server (`srv`) or the collector
+    /// (`col`).
+    fn command(&self, place: &str, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &format!("{}-{place}", self.prefix), program]);
+        command.stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn traffic(&self, place: &str) -> Command {
+        let mut command = self.command(place, "python3");
+        command.arg(testdata("lab/traffic.py"));
+        command
+    }
+
+    /// Without a socket the collector's kernel would answer each packet.
+    fn hold(&mut self) {
+        self.holder = Some(Running::ready(self.traffic("col").args(["hold", "4789"])));
+    }
+
+    /// Takes the client's mirror away, or brings it back.
+    pub(crate) fn mirror(&self, verb: &str) {
+        let ran = run(self.script().args(["mirror", verb]), None);
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+    }
+
+    /// Starts tcpdump with nanoseconds.
+    fn capture(&self, place: &str, interface: &str) -> Capture {
+        let (file, log) = (self.path(&format!("{interface}.pcap")), self.path(interface));
+        let mut command = self.command(place, "tcpdump");
+        command.args(["-n", "-Z", "root", "-B", "32768", "-s", "65535"]);
+        command.args(["--time-stamp-precision=nano", "-i", interface, "-w"]).arg(&file);
+        command.stderr(File::create(&log).unwrap());
+        let capture = Capture { running: Running::start(&mut command), file, log };
+        for _ in 0..100 {
+            if capture.said().contains("listening on") {
+                return capture;
+            }
+            sleep(Duration::from_millis(50));
+        }
+        panic!("tcpdump: {}", capture.said());
+    }
+
+    /// Starts both sides of some sessions, which go on at the same time.
+    pub(crate) fn begin(&self, names: &[&str]) -> Sessions {
+        let side = |place, verb| {
+            let mut command = self.traffic(place);
+            command.arg(verb).args(names).arg(self.server);
+            command
+        };
+        let server = Running::ready(&mut side("srv", "serve"));
+        Sessions { server, client: Running::start(&mut side("vm", "connect")) }
+    }
+
+    /// Records what these interfaces have while something goes on.
+    pub(crate) fn record(
+        &self,
+        interfaces: &[(&str, &str)],
+        traffic: impl FnOnce(&Self),
+    ) -> Vec<PathBuf> {
+        let captures: Vec<_> =
+            interfaces.iter().map(|(place, interface)| self.capture(place, interface)).collect();
+        traffic(self);
+        sleep(FLUSH);
+        captures.into_iter().map(Capture::stop).collect()
+    }
+
+    /// Records some sessions from their begin to their end.
+    pub(crate) fn sessions(&self, names: &[&str], interfaces: &[(&str, &str)]) -> Vec<PathBuf> {
+        self.record(interfaces, |lab| lab.begin(names).end())
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.holder = None;
+        let _ = self.script().arg("down").status();
+    }
+}
+
+impl Capture {
+    fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    fn stop(self) -> PathBuf {
+        self.running.interrupt();
+        let said = fs::read_to_string(&self.log).unwrap();
+        assert!(said.contains("\n0 packets dropped by kernel"), "{said}");
+        self.file
+    }
+}
+
+impl Sessions {
+    /// Waits for the end of both.
+    pub(crate) fn end(self) {
+        assert_eq!(self.client.end(), 0);
+        assert_eq!(self.server.end(), 0);
+    }
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        Self(Some(command.spawn().unwrap()))
+    }
+
+    /// Starts a program, and waits until it has said that it is ready.
+    fn ready(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let stdout = child.stdout.take().unwrap();
+        let running = Self(Some(child));
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        running
+    }
+
+    fn end(mut self) -> i32 {
+        ended(self.0.take().unwrap())
+    }
+
+    fn interrupt(self) {
+        let id = self.0.as_ref().unwrap().id().to_string();
+        assert_eq!(run(Command::new("kill").arg(id), None).status, 0);
+        self.end();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Fields of the packets that match, a line for each, as tshark reads them: of nested headers the
+/// outermost (`f`), the innermost (`l`) or all, comma-separated (`a`).
+pub(crate) fn tshark(file: &Path, filter: &str, occurrence: &str, fields: &[&str]) -> Vec<String> {
+    let mut command = Command::new("tshark");
+    command.args(["-n", "-r"]).arg(file).args(["-Y", filter, "-T", "fields"]);
+    command.args(["-E", &format!("occurrence={occurrence}")]);
+    for field in fields {
+        command.args(["-e", field]);
+    }
+    let ran = run(&mut command, None);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    ran.text().lines().map(ToOwned::to_owned).collect()
+}
