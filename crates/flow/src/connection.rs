@@ -290,6 +290,16 @@ impl Connection {
         }
     }
 
+    /// When a segment was last accepted, if it is to be forgotten at `deadline`.
+    pub(crate) fn heard(&self, deadline: Timestamp) -> Timestamp {
+        let mut timeout = self.timeout(self.last.kind.unwrap_or(Kind::Ack), self.state);
+        if !self.replied && self.state == State::Established {
+            timeout = timeout.min(limits::UNACKNOWLEDGED);
+        }
+        let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        Timestamp::from_nanos(deadline.nanos().saturating_sub(nanos))
+    }
+
     fn is_unacknowledged(&self) -> bool {
         let [client, server] = &self.halves;
         client.is(Facts::UNACKNOWLEDGED) | server.is(Facts::UNACKNOWLEDGED)

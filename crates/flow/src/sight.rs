@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use vtap_packet::{Packet, Tunnel};
+use vtap_packet::Packet;
 
 /// Taps that are told apart; what is beyond counts as one.
 const TAPS: u16 = 4095;
@@ -44,6 +44,8 @@ pub(crate) struct Sights {
     places: BTreeMap<u32, u16>,
     /// IPv4 taps met of late, by some bits of tap and place.
     recent: Box<[(Ipv4Place, Sight); RECENT]>,
+    /// Place of the last packet without a tap.
+    plain: (u32, Sight),
 }
 
 /// The address of a tap and the place of capture: one word.
@@ -55,21 +57,29 @@ const RECENT: usize = 64;
 impl Sights {
     pub(crate) fn new() -> Self {
         let recent = Box::new([(Ipv4Place(u64::MAX), Sight::NOWHERE); RECENT]);
-        Self { taps: BTreeMap::new(), places: BTreeMap::new(), recent }
+        let plain = (u32::MAX, Sight::NOWHERE);
+        Self { taps: BTreeMap::new(), places: BTreeMap::new(), recent, plain }
     }
 
     #[inline(always)]
     pub(crate) fn of(&mut self, packet: &Packet<'_>) -> Sight {
         let place = packet.interface;
-        let Some(Tunnel { src: IpAddr::V4(tap), .. }) = packet.tunnel else {
-            return self.look_up(packet.tunnel.map(|tunnel| tunnel.src), place);
+        let tap = packet.tunnel.map(|tunnel| tunnel.src);
+        let bits = match tap {
+            Some(IpAddr::V4(tap)) => tap.to_bits(),
+            Some(IpAddr::V6(_)) => return self.look_up(tap, place),
+            None if self.plain.0 == place => return self.plain.1,
+            None => {
+                self.plain = (place, self.look_up(None, place));
+                return self.plain.1;
+            }
         };
-        let met = Ipv4Place(u64::from(tap.to_bits()) << 32 | u64::from(place));
-        let at = (tap.to_bits() ^ place) as usize % RECENT;
+        let met = Ipv4Place(u64::from(bits) << 32 | u64::from(place));
+        let at = (bits ^ place) as usize % RECENT;
         match self.recent.get(at) {
             Some((known, sight)) if *known == met => *sight,
             _ => {
-                let sight = self.look_up(Some(IpAddr::V4(tap)), place);
+                let sight = self.look_up(tap, place);
                 if let Some(recent) = self.recent.get_mut(at) {
                     *recent = (met, sight);
                 }

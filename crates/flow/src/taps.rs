@@ -33,6 +33,9 @@ pub struct Tap {
     steady_since: (Timestamp, u64),
     /// Until then connections are taken to have been open before.
     warm_until: Timestamp,
+    /// It has shown both sides of a flow that looks as if its source had been translated: public
+    /// addresses are this network's own.
+    pub(crate) shows_answers: bool,
     /// End of the last gap.
     resumed: Option<Timestamp>,
     jumps: Jumps,
@@ -64,6 +67,7 @@ impl Tap {
             before_last: now,
             steady_since: (now, 0),
             warm_until: now + warm_up,
+            shows_answers: false,
             resumed: None,
             jumps: Jumps { flows: 0, since: now, after: now, packets: 0 },
         }
@@ -133,10 +137,16 @@ impl Tap {
         now < self.warm_until
     }
 
-    /// Whether a connection known since `known` may have gone on in a gap of which nothing was
-    /// seen.
-    pub(crate) fn has_missed_some_of(&self, known: Timestamp, now: Timestamp) -> bool {
-        self.resumed.is_some_and(|resumed| known <= resumed) && now < self.warm_until
+    /// Whether a connection known since `known`, and last heard of at `heard`, may have gone on in
+    /// a gap of which nothing was seen.
+    pub(crate) fn has_missed_some_of(
+        &self,
+        known: Timestamp,
+        heard: Timestamp,
+        now: Timestamp,
+    ) -> bool {
+        // In the warm-up also if it was heard of since: of the other side.
+        self.resumed.is_some_and(|end| known <= end && (now < self.warm_until || heard <= end))
     }
 }
 

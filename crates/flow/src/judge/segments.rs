@@ -70,7 +70,14 @@ impl Judge {
         if attempt == Attempt::First {
             flow.count(from);
         }
-        let translated = occasion.is_translated(observed) && flow.is_one_way(from);
+        let mut translated = occasion.is_translated(observed);
+        if translated && !flow.is_one_way(from) {
+            // Public addresses on both ends, and both are mirrored: nothing was translated here.
+            translated = false;
+            if let Some(tap) = self.taps.get_mut(sight.tap()) {
+                tap.shows_answers = true;
+            }
+        }
         let before = (flow.connection, flow.deadline);
         let mut taken = match segment {
             Ok(segment) => flow.take(cold, now, from, segment, rules),
@@ -89,7 +96,8 @@ impl Judge {
                 if jumped {
                     gap = tap.jump(now, self.config.warm_up);
                 }
-                if tap.has_missed_some_of(cold.since, now) {
+                let heard = connection.heard(before.1);
+                if tap.has_missed_some_of(cold.since, heard, now) {
                     flow.connection = Some(connection);
                     flow.resume(cold, now);
                     taken = flow.take(cold, now, from, segment, rules);
@@ -122,9 +130,12 @@ impl Judge {
             flow.touch(now);
         }
         let seen = cold.taps;
+        let proven = !flow.marks.is_first(Once::EgressOnly);
+        let likely = !self.taps.get(sight.tap()).is_some_and(|tap| tap.shows_answers);
+        let egress_only = translated && (proven || likely);
         let event = |flag, state, side| Event {
             taps: self.taps.named(seen),
-            egress_only: translated,
+            egress_only,
             ..occasion.event(observed, flag, state, side)
         };
         let row = match (taken.outcome.verdict, segment) {

@@ -454,6 +454,26 @@ fn what_goes_on_in_a_gap_is_taken_up_behind_it() {
 }
 
 #[test]
+fn what_was_silent_through_a_gap_is_taken_up_whenever_it_speaks() {
+    let mut mirror = warmed_up();
+    let mut talks = talks(2);
+    steady(&mut mirror, &mut talks);
+    mirror.wait(Duration::from_secs(10));
+    let [first, second] = &mut talks[..] else { panic!() };
+    let jump = |talk: &mut Conversation| (0..100).for_each(|_| drop(talk.response(60_000)));
+    jump(first);
+    mirror.shows_all(ONE, &[first.from_client(Flags::ACK, 0), first.response(10)]);
+    jump(second);
+    // Both long after the warm-up: the second for the first time, the first once more.
+    mirror.wait(Duration::from_secs(200));
+    mirror.shows_all(ONE, &[second.from_client(Flags::ACK, 0), second.response(10)]);
+    jump(first);
+    mirror.shows_all(ONE, &[first.from_client(Flags::ACK, 0)]);
+    mirror.finish();
+    assert_eq!((mirror.stats().gaps, mirror.stats().resumed), (1, 2));
+}
+
+#[test]
 fn a_silence_without_steady_traffic_before_is_no_gap() {
     let mut mirror = warmed_up();
     for _ in 0..50 {
@@ -523,7 +543,8 @@ fn behind_nat_only_what_goes_out_is_seen_and_nothing_is_invalid() {
     assert_eq!(mirror.shows(ONE, &data.build()), Verdict::New);
     mirror.finish();
     assert_eq!(mirror.flags(), "SYN FIN");
-    assert!(mirror.said.events.iter().all(|event| event.egress_only));
+    let egress: Vec<_> = mirror.said.events.iter().map(|event| event.egress_only).collect();
+    assert_eq!(egress, [true, true]);
     let stats = mirror.stats();
     assert_eq!((stats.egress_only, stats.one_way, stats.flows), (2, 0, 2));
 }
@@ -535,10 +556,14 @@ fn a_flow_between_public_addresses_that_is_answered_is_an_ordinary_one() {
     mirror.shows_all(ONE, &talk.handshake());
     talk.response(1000);
     mirror.shows_all(ONE, &[talk.from_client(Flags::ACK, 0)]);
-    mirror.finish();
+    mirror.wait(Duration::from_secs(1));
+    mirror.shows(ONE, &[0; 14]);
     let egress: Vec<_> = mirror.said.events.iter().map(|event| event.egress_only).collect();
     assert_eq!(egress, [true, false, false, false], "until an answer is seen");
-    assert_eq!(mirror.flags(), "SYN SYN-ACK ACK INVALID");
+    let syn = TcpFrame::new("203.0.113.7:40001", "198.51.100.6:443", Flags::SYN, 1, 0);
+    mirror.shows_all(ONE, &[syn]);
+    assert!(!mirror.said.events.last().unwrap().egress_only, "this tap shows answers");
+    assert_eq!(mirror.flags(), "SYN SYN-ACK ACK INVALID SYN");
 }
 
 #[test]
