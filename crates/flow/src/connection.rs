@@ -431,7 +431,7 @@ impl Last {
         self.scale_plus_1.map(|scale| scale.get() - 1)
     }
 
-    #[inline]
+    #[inline(always)]
     fn count_repeats(&mut self, side: Side, segment: &Segment) {
         let (seq, ack, end, window) = (segment.seq, segment.ack, segment.end, segment.window);
         // All are compared, as none of the answers can be foreseen.

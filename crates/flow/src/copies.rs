@@ -177,6 +177,8 @@ const _: () = assert!(size_of::<Bucket>() == 64);
 #[derive(Debug)]
 pub(crate) struct Copies {
     buckets: Box<[Bucket]>,
+    /// As many as there are, less one.
+    mask: usize,
     /// In the units of [`Seen::time`].
     window: u32,
 }
@@ -187,7 +189,7 @@ impl Copies {
         let nanos = u64::try_from(limits.window.as_nanos()).unwrap_or(u64::MAX);
         // Beyond half the circle nothing could be told from what is to come.
         let window = ticks(nanos.min(1 << 40));
-        Self { buckets: vec![Bucket([UNUSED; 4]); buckets].into(), window }
+        Self { buckets: vec![Bucket([UNUSED; 4]); buckets].into(), mask: buckets - 1, window }
     }
 
     /// Asks for what [`take`](Self::take) will read.
@@ -198,7 +200,7 @@ impl Copies {
 
     #[inline(always)]
     fn place(&self, print: Fingerprint) -> usize {
-        print.place as usize & (self.buckets.len() - 1)
+        print.place as usize & self.mask
     }
 
     /// Takes a packet and says which of its sightings this is.

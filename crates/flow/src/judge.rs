@@ -183,7 +183,8 @@ impl Judge {
         located: u32,
         sink: &mut S,
     ) -> Result<Outcome, S::Error> {
-        let Pending { occasion, sight, hash, likeness, ref observed } = *pending;
+        let Pending { occasion, sight, hash, likeness, observed } = pending;
+        let (hash, sight) = (*hash, *sight);
         self.advance(occasion.time, sink)?;
         self.stats.packets += 1;
         self.tap(occasion, sight.tap(), sink)?;
@@ -193,14 +194,16 @@ impl Judge {
         };
         if !self.config.copies.window.is_zero() {
             let vni = occasion.tunnel.map(|tunnel| tunnel.vni).filter(|_| !self.config.fold_vni);
-            let sighting = self.copies.take(occasion.time, likeness, vni, sight);
+            let sighting = self.copies.take(occasion.time, *likeness, vni, sight);
             if sighting != Sighting::First {
                 return Ok(self.copy(observed, hash, sight.tap(), sighting));
             }
         }
-        self.stats.super_packets += u64::from(observed.len > limits::LARGEST_PACKET);
-        self.stats.truncated += u64::from(observed.truncated);
-        self.stats.offloaded += u64::from(observed.offloaded);
+        if observed.is_odd() {
+            self.stats.super_packets += u64::from(observed.len > limits::LARGEST_PACKET);
+            self.stats.truncated += u64::from(observed.truncated);
+            self.stats.offloaded += u64::from(observed.offloaded);
+        }
         match &observed.content {
             Content::Segment(segment) => {
                 self.stats.tcp_segments += 1;
@@ -232,7 +235,7 @@ impl Judge {
             }
             Content::Other => {
                 self.stats.other += 1;
-                self.other(occasion, observed, hash, sink)
+                self.other(*occasion, observed, hash, sink)
             }
         }
     }

@@ -97,7 +97,7 @@ impl Key {
         let ends = hasher.finish();
         // Odd, and with half of its bits set.
         let vni = (rest & VNI).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let plain = l1 ^ h1.rotate_left(24) ^ l0 ^ h0.rotate_left(40) ^ (rest & !VNI);
+        let plain = l1 ^ h1.rotate_left(24) ^ (rest & !VNI);
         Hashes { flow: ends ^ vni, ends, plain }
     }
 

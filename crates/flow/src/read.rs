@@ -13,6 +13,7 @@ use crate::fragments::{Accounted, Fragments};
 use crate::icmp;
 use crate::judge::Judge;
 use crate::key::{End, Key};
+use crate::limits;
 use crate::reason::Reason;
 use crate::segment::Segment;
 use crate::sight::{Sight, Sights};
@@ -309,6 +310,12 @@ fn other(ip: &Ip<'_>, vni: Vni) -> Result<Observed, Skip> {
 }
 
 impl Observed {
+    /// Whether there is anything to count beside what it is.
+    #[inline(always)]
+    pub(crate) const fn is_odd(&self) -> bool {
+        self.truncated | self.offloaded | (self.len > limits::LARGEST_PACKET)
+    }
+
     pub(crate) fn new(ip: &Ip<'_>, (src, dst): (u16, u16), vni: Vni, content: Content) -> Self {
         let (src, dst) = (SocketAddr::new(ip.src, src), SocketAddr::new(ip.dst, dst));
         let (key, from) = Key::new(src, dst, ip.protocol, vni);

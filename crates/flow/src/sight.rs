@@ -42,7 +42,9 @@ impl Sight {
 pub(crate) struct Sights {
     taps: BTreeMap<IpAddr, u16>,
     places: BTreeMap<u32, u16>,
-    /// IPv4 taps met of late, by some bits of tap and place.
+    /// The IPv4 tap met last: most packets come from where the one before came from.
+    last: (Ipv4Place, Sight),
+    /// Those met of late, by some bits of tap and place.
     recent: Box<[(Ipv4Place, Sight); RECENT]>,
     /// Place of the last packet without a tap.
     plain: (u32, Sight),
@@ -56,9 +58,10 @@ const RECENT: usize = 64;
 
 impl Sights {
     pub(crate) fn new() -> Self {
-        let recent = Box::new([(Ipv4Place(u64::MAX), Sight::NOWHERE); RECENT]);
+        let last = (Ipv4Place(u64::MAX), Sight::NOWHERE);
+        let recent = Box::new([last; RECENT]);
         let plain = (u32::MAX, Sight::NOWHERE);
-        Self { taps: BTreeMap::new(), places: BTreeMap::new(), recent, plain }
+        Self { taps: BTreeMap::new(), places: BTreeMap::new(), last, recent, plain }
     }
 
     #[inline(always)]
@@ -75,7 +78,15 @@ impl Sights {
             }
         };
         let met = Ipv4Place(u64::from(bits) << 32 | u64::from(place));
-        let at = (bits ^ place) as usize % RECENT;
+        if self.last.0 != met {
+            self.last = (met, self.meet(met, tap, place));
+        }
+        self.last.1
+    }
+
+    #[inline(never)]
+    fn meet(&mut self, met: Ipv4Place, tap: Option<IpAddr>, place: u32) -> Sight {
+        let at = ((met.0 >> 32 ^ met.0) & 0xffff_ffff) as usize % RECENT;
         match self.recent.get(at) {
             Some((known, sight)) if *known == met => *sight,
             _ => {

@@ -74,7 +74,7 @@ impl Tap {
     }
 
     /// Takes note of a packet. Gives the gap that it ends.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn packet(&mut self, now: Timestamp, warm_up: Duration) -> Option<Gap> {
         let silence = now.nanos().saturating_sub(self.last.nanos());
         self.packets += 1;

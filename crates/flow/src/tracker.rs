@@ -28,7 +28,7 @@ pub struct Tracker {
 }
 
 /// Packets of a batch in [`Tracker::queue`]: as many as stay in an L1 cache.
-const BATCH: usize = 256;
+const BATCH: usize = 128;
 
 impl Tracker {
     /// With an empty table.

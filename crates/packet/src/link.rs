@@ -101,8 +101,10 @@ pub fn network(link: LinkType, frame: &[u8]) -> Result<(EtherType, &[u8]), Malfo
 /// of all interfaces (SLL2) has frames of several.
 #[inline]
 pub fn interface_index(link: LinkType, frame: &[u8]) -> Option<u32> {
-    let index = frame.get(4..8).filter(|_| link == LinkType::LINUX_SLL2)?;
-    index.first_chunk().map(|index| u32::from_be_bytes(*index))
+    if link != LinkType::LINUX_SLL2 {
+        return None;
+    }
+    frame.get(4..)?.first_chunk().map(|index| u32::from_be_bytes(*index))
 }
 
 fn ethernet(frame: &[u8]) -> Result<(EtherType, &[u8]), Malformed> {

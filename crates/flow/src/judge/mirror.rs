@@ -14,10 +14,10 @@ use crate::verdict::{Outcome, StateAfter, Verdict};
 
 impl Judge {
     /// Takes note of the tap that has shown a packet, and tells the gap that it ends.
-    #[inline]
+    #[inline(always)]
     pub(super) fn tap<S: Sink>(
         &mut self,
-        occasion: Occasion,
+        occasion: &Occasion,
         tap: TapId,
         sink: &mut S,
     ) -> Result<(), S::Error> {
