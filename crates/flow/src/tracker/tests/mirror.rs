@@ -144,6 +144,21 @@ fn what_another_tap_shows_again_is_a_duplicate() {
 }
 
 #[test]
+fn the_outer_source_port_tells_nothing() {
+    let mut mirror = Mirror::azure();
+    for (frame, port) in whole().iter().zip(50_000..) {
+        mirror.number += 1;
+        let bytes = frame.build();
+        let tunnel = Tunnel { src_port: port, ..in_vni(27).unwrap() };
+        let packet = frame::packet(mirror.number, mirror.now, &bytes);
+        let packet = Packet { tunnel: Some(tunnel), ..packet };
+        let Ok(_) = mirror.tracker.push(&packet, &mut mirror.said);
+    }
+    assert_eq!(mirror.flags(), "SYN SYN-ACK ACK FIN FIN-ACK FIN FIN-ACK");
+    assert_eq!(mirror.stats().flows, 1);
+}
+
+#[test]
 fn what_one_tap_shows_twice_was_sent_twice() {
     let mut mirror = Mirror::azure();
     let [syn, ..] = talk().handshake();
