@@ -8,10 +8,11 @@
 use std::num::NonZero;
 use std::time::Duration;
 
-use vtap_packet::{Seq, Timestamp};
+use vtap_packet::Timestamp;
 
 use crate::event::Side;
 use crate::half::{self, Facts, Fit, Half};
+use crate::last::{Challenge, Last};
 use crate::limits;
 use crate::reason::Reason;
 use crate::reset::Reset;
@@ -32,34 +33,6 @@ pub(crate) struct Connection {
     pub(crate) assured: bool,
     /// Both sides sent a SYN: an ACK of the server completes the handshake as well.
     simultaneous_open: bool,
-}
-
-/// The last segment that was accepted or ignored, as far as later rules refer to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Last {
-    pub(crate) kind: Option<Kind>,
-    pub(crate) side: Side,
-    /// Numbers of the last ACK that was accepted, or of the last segment that was ignored.
-    seq: Seq,
-    pub(crate) ack: Seq,
-    pub(crate) end: Seq,
-    window: u16,
-    /// Identical ACKs in a row.
-    repeated: u8,
-    /// Options of an ignored SYN; the shift of the window is one more than it says.
-    scale_plus_1: Option<NonZero<u8>>,
-    sack_permitted: bool,
-    pub(crate) challenge: Challenge,
-}
-
-/// Challenge ACKs (RFC 5961 section 4), by which a host asks who claims to open anew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Challenge {
-    None,
-    /// A SYN was ignored in LAST_ACK, so the answer may be one.
-    Expected,
-    /// Instead of the SYN, the server acknowledged `ack` of an old connection of its own.
-    Received,
 }
 
 const _: () = assert!(size_of::<Option<Connection>>() == 64);
@@ -410,38 +383,5 @@ impl Connection {
             Side::Client => client,
             Side::Server => server,
         }
-    }
-}
-
-impl Last {
-    const NONE: Self = Self {
-        kind: None,
-        side: Side::Client,
-        seq: Seq(0),
-        ack: Seq(0),
-        end: Seq(0),
-        window: 0,
-        repeated: 0,
-        scale_plus_1: None,
-        sack_permitted: false,
-        challenge: Challenge::None,
-    };
-
-    fn scale(&self) -> Option<u8> {
-        self.scale_plus_1.map(|scale| scale.get() - 1)
-    }
-
-    #[inline(always)]
-    fn count_repeats(&mut self, side: Side, segment: &Segment) {
-        let (seq, ack, end, window) = (segment.seq, segment.ack, segment.end, segment.window);
-        // All are compared, as none of the answers can be foreseen.
-        let repeats = (self.side == side)
-            & (self.seq == seq)
-            & (self.ack == ack)
-            & (self.end == end)
-            & (self.window == window);
-        self.repeated = self.repeated.saturating_add(1) * u8::from(repeats);
-        self.side = side;
-        (self.seq, self.ack, self.end, self.window) = (seq, ack, end, window);
     }
 }

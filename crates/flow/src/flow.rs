@@ -3,19 +3,19 @@
 use prefetch_index::prefetch_index;
 use vtap_packet::{Protocol, Timestamp};
 
+use crate::cold::Cold;
 use crate::config::Profile;
 use crate::connection::{Connection, Step};
-use crate::event::{Event, MAX_TAPS, Side};
+use crate::event::Side;
 use crate::key::{End, Key};
 use crate::limits;
-use crate::martian;
+use crate::opening::Opened;
 use crate::reason::Reason;
 use crate::segment::Segment;
-use crate::sight::TapId;
 use crate::state::{Kind, State};
-use crate::trace::{Marks, Once, Row, Trace};
+use crate::trace::{Marks, Once, Row};
 use crate::verdict::{Outcome, StateAfter, Verdict};
-use crate::wheel::{self, Links};
+use crate::wheel;
 
 /// A flow: all that most packets of it need, in two cache lines that memory brings together.
 ///
@@ -39,7 +39,6 @@ pub(crate) struct Flow {
 }
 
 const _: () = assert!(size_of::<Flow>() == 128);
-const _: () = assert!(size_of::<Cold>() == 56);
 
 /// What an entry of the table is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,21 +49,6 @@ pub(crate) enum Life {
     Opened,
     /// No flow any more: its place waits for another.
     Over,
-}
-
-/// What of a flow few packets need.
-#[derive(Debug)]
-pub(crate) struct Cold {
-    pub(crate) trace: Trace,
-    pub(crate) links: Links,
-    /// When the connection was opened, or its numbers were taken anew.
-    pub(crate) since: Timestamp,
-    /// Those that have shown packets of it, where they are more than one kind.
-    pub(crate) taps: [TapId; MAX_TAPS],
-    /// INVALID rows written.
-    pub(crate) invalid_rows: u32,
-    /// The last INVALID row that was not written, and in it how many there were.
-    pub(crate) suppressed: Option<Box<Event>>,
 }
 
 /// Which segments are let in and out.
@@ -90,14 +74,6 @@ pub(crate) struct Taken {
     pub(crate) outcome: Outcome,
     pub(crate) row: Option<Row>,
     pub(crate) opened: Option<Opened>,
-}
-
-/// A connection was opened by a segment.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Opened {
-    /// In place of an earlier one with the same addresses and ports.
-    pub(crate) again: bool,
-    pub(crate) midstream: bool,
 }
 
 impl Flow {
@@ -187,44 +163,6 @@ impl Flow {
         }
     }
 
-    /// Takes a refused segment of a flow whose other side is not mirrored: whatever that side did
-    /// to allow it was not seen.
-    pub(crate) fn take_translated(
-        &mut self,
-        cold: &mut Cold,
-        now: Timestamp,
-        from: End,
-        segment: &Segment,
-        rules: Rules,
-    ) -> Taken {
-        let mut opened = None;
-        if self.connection.is_some() {
-            self.resume(cold, now);
-        } else if segment.kind != Kind::SynAck {
-            let ack = segment.as_ack();
-            self.connection = Some(Connection::pick_up(now, &ack, &mut self.deadline));
-            self.begin(cold, now, from);
-            let again = std::mem::replace(&mut self.life, Life::Opened) == Life::Opened;
-            opened = Some(Opened { again, midstream: true });
-        }
-        let taken = self.take(cold, now, from, segment, rules);
-        match taken.outcome.verdict {
-            Verdict::Invalid(_) => {
-                let outcome = Outcome::new(Verdict::New, self.state());
-                Taken { outcome, row: None, opened }
-            }
-            _ => Taken { opened: opened.or(taken.opened), ..taken },
-        }
-    }
-
-    /// What a connection was before, if it had any, is over.
-    fn begin(&mut self, cold: &mut Cold, now: Timestamp, client: End) {
-        self.client = client;
-        cold.trace = Trace::NEW;
-        cold.since = now;
-        self.marks = self.marks.of_flow();
-    }
-
     /// Whether it is the first time that something is said of the flow.
     pub(crate) const fn is_first(&mut self, once: Once) -> bool {
         self.marks.first(once)
@@ -233,43 +171,6 @@ impl Flow {
     /// Whether no packet of the other end was seen.
     pub(crate) fn is_one_way(&self, from: End) -> bool {
         self.packets_from(from.other()) == 0
-    }
-
-    /// Takes a segment of a flow without connection.
-    fn open(
-        &mut self,
-        cold: &mut Cold,
-        now: Timestamp,
-        from: End,
-        segment: &Segment,
-        rules: Rules,
-    ) -> Taken {
-        let connection = match segment.kind {
-            Kind::Syn => Connection::open(now, segment, &mut self.deadline),
-            Kind::Ack if rules.pickup || rules.warming_up && self.packets_from(from) <= 1 => {
-                Connection::pick_up(now, segment, &mut self.deadline)
-            }
-            kind => {
-                self.connection = None;
-                if kind == Kind::SynAck {
-                    self.client = from.other();
-                }
-                return Taken::refused(Reason::NoState, StateAfter::None);
-            }
-        };
-        let (src, dst) = (self.key.socket(from).ip(), self.key.socket(from.other()).ip());
-        let keep = !(rules.drop_martians && martian::is_martian(src, dst));
-        let after = if keep { StateAfter::In(connection.state) } else { StateAfter::None };
-        self.connection = Some(connection).filter(|_| keep);
-        self.begin(cold, now, from);
-        Taken {
-            outcome: Outcome::new(Verdict::New, after),
-            row: cold.trace.accepted(&mut self.marks, Side::Client, segment, None, after),
-            opened: Some(Opened {
-                again: std::mem::replace(&mut self.life, Life::Opened) == Life::Opened,
-                midstream: segment.kind == Kind::Ack,
-            }),
-        }
     }
 
     /// Whether a refused segment is one of a flow whose other side is not seen. `Some` the first
@@ -356,7 +257,7 @@ impl Flow {
         }
     }
 
-    fn packets_from(&self, end: End) -> u32 {
+    pub(crate) fn packets_from(&self, end: End) -> u32 {
         let [lower, higher] = self.packets;
         match end {
             End::Lower => lower,
@@ -389,26 +290,6 @@ impl Flow {
                 Protocol::ICMP | Protocol::ICMPV6 => limits::ICMP,
                 _ => limits::GENERIC,
             };
-    }
-}
-
-impl Cold {
-    pub(crate) const NEW: Self = Self {
-        trace: Trace::NEW,
-        links: Links::UNLINKED,
-        since: Timestamp::EPOCH,
-        taps: [TapId::NONE; MAX_TAPS],
-        invalid_rows: 0,
-        suppressed: None,
-    };
-
-    /// Takes note of a tap that has shown a packet.
-    pub(crate) fn shown_by(&mut self, tap: TapId) {
-        if !self.taps.contains(&tap)
-            && let Some(free) = self.taps.iter_mut().find(|known| **known == TapId::NONE)
-        {
-            *free = tap;
-        }
     }
 }
 

@@ -11,9 +11,9 @@
 //! | [`event`], [`reason`], [`sink`], [`verdict`] | what comes out: of flows, and of each packet |
 //! | [`config`], [`limits`] | profiles and switches; every timeout with its source |
 //! | [`state`] | states, kinds of segments, the transition table |
-//! | `segment`, `half`, `connection`, `reset` | what is read of a segment; one direction and the window check; the special cases around the table |
+//! | `segment`, `half`, `connection`, `last`, `reset` | what is read of a segment; one direction and the window check; the special cases around the table |
 //! | `key`, `read`, `usual`, `fragments`, `icmp`, `martian`, `translated` | identity of a flow; from a packet to what the tracker needs of it |
-//! | `flow`, `trace`, `rows` | one entry of the table; which event a segment makes; how many INVALID ones are written |
+//! | `flow`, `cold`, `opening`, `trace`, `rows` | one entry of the table; which event a segment makes; how many INVALID ones are written |
 //! | [`taps`], [`gap`], `sight` | who mirrors, and where a mirror shows nothing |
 //! | `copies`, `held` | packets seen more than once; segments that overtook another |
 //! | `table`, `index`, `wheel` | bounded storage, look-up, expiry on packet time |
@@ -30,6 +30,7 @@
     allow(clippy::cast_possible_truncation, reason = "tests build small things from big types")
 )]
 
+mod cold;
 pub mod config;
 mod connection;
 mod copies;
@@ -43,8 +44,10 @@ mod icmp;
 mod index;
 mod judge;
 mod key;
+mod last;
 pub mod limits;
 mod martian;
+mod opening;
 mod read;
 pub mod reason;
 mod reset;

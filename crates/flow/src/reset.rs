@@ -2,8 +2,9 @@
 
 use vtap_packet::Seq;
 
-use crate::connection::{Challenge, Connection};
+use crate::connection::Connection;
 use crate::event::Side;
+use crate::last::Challenge;
 use crate::segment::Segment;
 use crate::state::{Kind, State};
 

@@ -4,8 +4,8 @@
 //! when it ends. Packets that belong to no flow, because the table has no room for one, share a
 //! limit for each minute.
 
+use crate::cold::Cold;
 use crate::event::Event;
-use crate::flow::Cold;
 use crate::limits;
 
 impl Cold {

@@ -3,7 +3,8 @@
 use foldhash::quality::RandomState;
 use vtap_packet::Timestamp;
 
-use crate::flow::{Cold, Flow, Life};
+use crate::cold::Cold;
+use crate::flow::{Flow, Life};
 use crate::index::Index;
 use crate::key::{End, Key};
 use crate::wheel::{Linked, Links, Wheel};
