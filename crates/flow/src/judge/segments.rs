@@ -67,7 +67,6 @@ impl Judge {
         let Some((at, (flow, cold))) = at.and_then(|at| Some((at, self.table.entry(at)?))) else {
             return self.without_room(occasion, observed, segment, rules, sink);
         };
-        cold.shown_by(sight.tap());
         if attempt == Attempt::First {
             flow.count(from);
         }
@@ -129,6 +128,10 @@ impl Judge {
         }
         if flow.connection.is_none() {
             flow.touch(now);
+        }
+        // Not for those that `follow` would have taken, which it does where it finds the flow in time.
+        if taken.row.is_some() || matches!(taken.outcome.verdict, Verdict::Invalid(_)) {
+            cold.shown_by(sight.tap());
         }
         let seen = cold.taps;
         let proven = !flow.marks.is_first(Once::EgressOnly);

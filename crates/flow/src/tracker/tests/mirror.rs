@@ -159,6 +159,28 @@ fn the_outer_source_port_tells_nothing() {
 }
 
 #[test]
+fn taps_are_named_alike_by_batches_and_by_single_packets() {
+    // Data of a third tap, between packets that make rows.
+    let frames: Vec<_> = whole().iter().map(TcpFrame::build).collect();
+    let third = Tunnel { src: [10, 1, 1, 3].into(), ..in_vni(27).unwrap() };
+    let packets = frames.iter().zip(0_u64..).map(|(frame, at)| {
+        let tunnel = if (3..6).contains(&at) { Some(third) } else { in_vni(27) };
+        Packet { tunnel, ..frame::packet(at, Timestamp::new(1_700_000_000, at), frame) }
+    });
+    let (mut one, mut batched) = (Said::default(), Said::default());
+    let mut tracker = Tracker::new(Config::default());
+    for packet in packets.clone() {
+        let Ok(_) = tracker.push(&packet, &mut one);
+    }
+    let mut tracker = Tracker::new(Config::default());
+    for packet in packets {
+        let Ok(()) = tracker.queue(packet, &mut batched);
+    }
+    let Ok(()) = tracker.finish(&mut batched);
+    assert_eq!(one.events, batched.events);
+}
+
+#[test]
 fn what_one_tap_shows_twice_was_sent_twice() {
     let mut mirror = Mirror::azure();
     let [syn, ..] = talk().handshake();
