@@ -1,5 +1,7 @@
 //! One entry of the flow table.
 
+use std::time::Duration;
+
 use prefetch_index::prefetch_index;
 use vtap_packet::{Protocol, Timestamp};
 
@@ -59,8 +61,8 @@ pub(crate) struct Rules {
     /// It does so if it is the first packet of its end: the connection was open before the
     /// capture began.
     pub(crate) warming_up: bool,
-    /// What went on in a gap of the mirror is taken up again.
-    pub(crate) adopts: bool,
+    /// For how long behind a gap of the mirror what went on in it is taken up again. Zero: never.
+    pub(crate) warm_up: Duration,
     /// What kernels up to 6.0 refused is refused.
     pub(crate) strict: bool,
     /// What a packet from or to an impossible address opens is not kept: the kernel judges a
@@ -74,6 +76,16 @@ pub(crate) struct Taken {
     pub(crate) outcome: Outcome,
     pub(crate) row: Option<Row>,
     pub(crate) opened: Option<Opened>,
+    pub(crate) found: Option<Found>,
+}
+
+/// What a segment has shown of the mirror.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Its flow is seen on its way out alone.
+    EgressOnly,
+    /// Its connection went on in a gap.
+    Resumed,
 }
 
 impl Flow {
@@ -152,7 +164,7 @@ impl Flow {
             cold.since = now;
         }
         let opened = restarted.then_some(Opened { again: true, midstream: false });
-        Taken { outcome: Outcome { verdict, state: after, note }, row, opened }
+        Taken { outcome: Outcome { verdict, state: after, note }, row, opened, found: None }
     }
 
     /// Takes the numbers of a connection anew: it went on while nothing of it was seen.
@@ -295,6 +307,11 @@ impl Flow {
 
 impl Taken {
     pub(crate) const fn refused(reason: Reason, state: StateAfter) -> Self {
-        Self { outcome: Outcome::new(Verdict::Invalid(reason), state), row: None, opened: None }
+        Self {
+            outcome: Outcome::new(Verdict::Invalid(reason), state),
+            row: None,
+            opened: None,
+            found: None,
+        }
     }
 }

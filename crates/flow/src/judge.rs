@@ -17,6 +17,7 @@ use crate::table::Table;
 use crate::taps::{Tap, Taps};
 use crate::verdict::{Outcome, StateAfter, Verdict};
 
+mod case;
 mod entries;
 mod fragments;
 mod mirror;

@@ -57,6 +57,7 @@ impl Flow {
                 again: std::mem::replace(&mut self.life, Life::Opened) == Life::Opened,
                 midstream: segment.kind == Kind::Ack,
             }),
+            found: None,
         }
     }
 
@@ -84,7 +85,7 @@ impl Flow {
         match taken.outcome.verdict {
             Verdict::Invalid(_) => {
                 let outcome = Outcome::new(Verdict::New, self.state());
-                Taken { outcome, row: None, opened }
+                Taken { outcome, row: None, opened, found: None }
             }
             _ => Taken { opened: opened.or(taken.opened), ..taken },
         }

@@ -184,6 +184,15 @@ impl Taps {
         self.0.get_mut(usize::from(id.0)).filter(|tap| tap.packets > 0)
     }
 
+    /// Whether a packet whose addresses say that its source was translated is taken at its word:
+    /// unless answers of its flow are seen, which they would not be.
+    pub(crate) fn translates(&mut self, tap: TapId, answered: bool) -> bool {
+        if let Some(tap) = self.get_mut(tap).filter(|_| answered) {
+            tap.shows_answers = true;
+        }
+        !answered
+    }
+
     /// The addresses of those that have shown a flow, where they are more than one.
     pub(crate) fn named(&self, seen: [TapId; MAX_TAPS]) -> [Option<IpAddr>; MAX_TAPS] {
         match seen {

@@ -3,9 +3,10 @@
 use vtap_packet::Timestamp;
 
 use super::Judge;
+use super::case::{Before, Case};
 use crate::config::Profile;
 use crate::event::{Event, EventFlag};
-use crate::flow::{Rules, Taken};
+use crate::flow::{Found, Rules, Taken};
 use crate::opening::Opened;
 use crate::read::{Observed, Occasion, Pending};
 use crate::reason::Reason;
@@ -14,9 +15,7 @@ use crate::sight::TapId;
 use crate::sink::Sink;
 use crate::skip::Skip;
 use crate::state::{Kind, State};
-use crate::trace::{Once, Row};
-use crate::translated::is_translated;
-use crate::verdict::{Note, Outcome, StateAfter, Verdict};
+use crate::verdict::{Outcome, StateAfter, Verdict};
 
 /// Which time a segment is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +60,8 @@ impl Judge {
         sink: &mut S,
     ) -> Result<Outcome, S::Error> {
         let Pending { occasion, sight, hash, .. } = *pending;
-        let (now, from) = (occasion.time, observed.from);
-        let rules = self.rules(now, sight.tap());
+        let (now, from, tap) = (occasion.time, observed.from, sight.tap());
+        let rules = self.rules(now, tap);
         let at = self.entry(now, observed, hash, sink)?;
         let Some((at, (flow, cold))) = at.and_then(|at| Some((at, self.table.entry(at)?))) else {
             return self.without_room(occasion, observed, segment, rules, sink);
@@ -70,113 +69,44 @@ impl Judge {
         if attempt == Attempt::First {
             flow.count(from);
         }
-        let mut translated = occasion.is_translated(observed);
-        if translated && !flow.is_one_way(from) {
-            // Public addresses on both ends, and both are mirrored: nothing was translated here.
-            translated = false;
-            if let Some(tap) = self.taps.get_mut(sight.tap()) {
-                tap.shows_answers = true;
-            }
-        }
-        let before = (flow.connection, flow.deadline);
-        let mut taken = match segment {
-            Ok(segment) => flow.take(cold, now, from, segment, rules),
-            Err(defect) => Taken::refused(defect, flow.state()),
-        };
-        let mut gap = None;
-        if let (Verdict::Invalid(reason), Ok(segment)) = (taken.outcome.verdict, segment) {
-            let tap = self.taps.get_mut(sight.tap()).filter(|_| rules.adopts);
-            if translated {
-                flow.connection = before.0;
-                taken = flow.take_translated(cold, now, from, segment, rules);
-                self.stats.egress_only += u64::from(flow.is_first(Once::EgressOnly));
-            } else if let (Some(tap), Some(connection)) = (tap, before.0) {
-                let jumped =
-                    connection.assured && reason.is_beyond() && flow.is_first(Once::Jumped);
-                if jumped {
-                    gap = tap.jump(now, self.config.warm_up);
-                }
-                let heard = connection.heard(before.1);
-                if tap.has_missed_some_of(cold.since, heard, now) {
-                    flow.connection = Some(connection);
-                    flow.resume(cold, now);
-                    taken = flow.take(cold, now, from, segment, rules);
-                    self.stats.resumed += 1;
-                }
-            }
-        }
-        if let Ok(segment) = segment
-            && attempt != Attempt::Last
-            && taken.outcome.may_have_overtaken(segment)
+        let translated =
+            occasion.is_translated(observed) && self.taps.translates(tap, !flow.is_one_way(from));
+        let case = Case { occasion, observed, segment, rules, translated };
+        let before = Before::of(flow, cold);
+        let mut taken = case.take(flow, cold);
+        let gap = case.take_up(&mut taken, flow, cold, &before, self.taps.get_mut(tap));
+        let waits = attempt != Attempt::Last
+            && case.may_have_overtaken(taken.outcome)
             && !self.config.reordering.is_zero()
             && flow.marks.missing().is_none()
-            && (attempt == Attempt::Again || !self.held.is_full_of(hash))
-        {
-            (flow.connection, flow.deadline) = before;
-            let state = flow.state();
-            if flow.connection.is_none() {
-                flow.touch(now);
-            }
-            self.table.rescheduled(at, now);
-            if attempt == Attempt::First {
-                self.held.hold(pending.clone(), now + self.config.reordering);
-            }
-            if let Some(gap) = gap {
-                self.gap(&gap, sink)?;
-            }
-            return Ok(Outcome::new(Verdict::Held, state));
+            && (attempt == Attempt::Again || !self.held.is_full_of(hash));
+        if waits {
+            before.restore(flow, cold);
         }
         if flow.connection.is_none() {
             flow.touch(now);
         }
-        // Not for those that `follow` would have taken, which it does where it finds the flow in time.
-        if taken.row.is_some() || matches!(taken.outcome.verdict, Verdict::Invalid(_)) {
-            cold.shown_by(sight.tap());
-        }
-        let seen = cold.taps;
-        let proven = !flow.marks.is_first(Once::EgressOnly);
-        let likely = !self.taps.get(sight.tap()).is_some_and(|tap| tap.shows_answers);
-        let egress_only = translated && (proven || likely);
-        let event = |flag, state, side| Event {
-            taps: self.taps.named(seen),
-            egress_only,
-            ..occasion.event(observed, flag, state, side)
-        };
-        let row = match (taken.outcome.verdict, segment) {
-            (Verdict::Invalid(reason), segment) => {
-                let known = flow.marks.missing();
-                let missing = match segment {
-                    Ok(segment) if rules.strict => flow.missing_side(cold, from, segment),
-                    _ => None,
-                };
-                let reason = missing.map_or(reason, |_| Reason::Asymmetric);
-                taken.outcome.verdict = Verdict::Invalid(reason);
-                let row = Event {
-                    reason: Some(reason),
-                    missing,
-                    ..event(EventFlag::Invalid, taken.outcome.state, flow.known_side(from))
-                };
-                match missing {
-                    // Said once for each flow, not for each packet.
-                    Some(_) if known == missing => None,
-                    Some(_) => {
-                        self.stats.one_way += 1;
-                        Some(row)
-                    }
-                    None => cold.limit(row, self.config.invalid_limit),
-                }
-            }
-            _ => taken.row.map(|Row { flag, retransmission }| Event {
-                retransmission,
-                ..event(flag, taken.outcome.state, Some(flow.side(from)))
-            }),
-        };
-        self.count(&taken);
+        let state = flow.state();
+        let row = if waits { None } else { case.row(&mut taken, flow, cold, tap, &self.taps) };
+        let row = row.and_then(|row| match row {
+            // Said once for each flow, not for each packet.
+            Event { missing: Some(_), .. } => Some(row),
+            Event { flag: EventFlag::Invalid, .. } => cold.limit(row, self.config.invalid_limit),
+            _ => Some(row),
+        });
         self.table.rescheduled(at, now);
         if let Some(gap) = gap {
             self.gap(&gap, sink)?;
         }
+        if waits {
+            if attempt == Attempt::First {
+                self.held.hold(pending.clone(), now + self.config.reordering);
+            }
+            return Ok(Outcome::new(Verdict::Held, state));
+        }
+        self.count(&taken);
         if let Some(row) = row {
+            self.stats.one_way += u64::from(row.missing.is_some());
             self.write(&row, sink)?;
         }
         let passed = !matches!(taken.outcome.verdict, Verdict::Invalid(_));
@@ -194,6 +124,8 @@ impl Judge {
             self.stats.flows += u64::from(again);
             self.stats.midstream += u64::from(midstream);
         }
+        self.stats.egress_only += u64::from(taken.found == Some(Found::EgressOnly));
+        self.stats.resumed += u64::from(taken.found == Some(Found::Resumed));
     }
 
     /// A segment whose flow is not in the table, and cannot be.
@@ -233,30 +165,9 @@ impl Judge {
         Rules {
             pickup: self.config.pickup,
             warming_up: self.taps.get(tap).is_some_and(|tap| tap.is_warming_up(now)),
-            adopts: !self.config.warm_up.is_zero(),
+            warm_up: self.config.warm_up,
             strict: self.config.profile == Profile::Azure,
             drop_martians: self.config.profile == Profile::Linux,
         }
-    }
-}
-
-impl Outcome {
-    /// Whether this may have come of a segment that was seen too soon: what it refers to was not
-    /// seen, or it answers a SYN before its SYN-ACK does.
-    fn may_have_overtaken(self, segment: &Segment) -> bool {
-        match self.verdict {
-            Verdict::Invalid(reason) => reason.may_have_overtaken(),
-            _ => self.note == Some(Note::Ignored) && segment.kind == Kind::Ack,
-        }
-    }
-}
-
-impl Occasion {
-    /// Whether the source of a packet was translated on its way out.
-    fn is_translated(&self, observed: &Observed) -> bool {
-        let socket = |end| observed.key.socket(end).ip();
-        self.tunnel.is_some_and(|tunnel| {
-            is_translated(tunnel.src, socket(observed.from), socket(observed.from.other()))
-        })
     }
 }
