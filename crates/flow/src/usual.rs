@@ -43,8 +43,8 @@ pub(crate) fn read(
     let src = Ipv4Addr::new(head[26], head[27], head[28], head[29]);
     let dst = Ipv4Addr::new(head[30], head[31], head[32], head[33]);
     let right = policy == Checksum::Off
-        || checksum::of(&head[14..34]) == 0xffff
-            && checksum::transport(src.into(), dst.into(), Protocol::TCP, bytes) == 0xffff;
+        || checksum::of_ipv4_header(head[14..].first_chunk()?) == 0xffff
+            && checksum::transport_ipv4(src, dst, Protocol::TCP, bytes) == 0xffff;
     if !right || tcp.header_len < Tcp::HEADER_LEN {
         return None;
     }

@@ -3,7 +3,7 @@
 //! All functions give the *folded sum*, not its complement, so a packet whose checksum field is
 //! included sums to `0xffff` when it is right.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::Protocol;
 
@@ -11,6 +11,12 @@ use crate::Protocol;
 #[inline]
 pub fn of(bytes: &[u8]) -> u16 {
     fold(sum(bytes))
+}
+
+/// [`of`] for an IPv4 header without options, whose length the compiler knows.
+#[inline(always)]
+pub fn of_ipv4_header(header: &[u8; 20]) -> u16 {
+    fold(sum_of_words(header.as_chunks().0))
 }
 
 /// Folded sum of the pseudo header: what checksum offload leaves in the field of a packet that
@@ -24,6 +30,16 @@ pub fn pseudo_header(src: IpAddr, dst: IpAddr, protocol: Protocol, len: u32) -> 
 pub fn transport(src: IpAddr, dst: IpAddr, protocol: Protocol, bytes: &[u8]) -> u16 {
     let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     fold(pseudo(src, dst, protocol, len) + sum(bytes))
+}
+
+/// [`transport`] between IPv4 addresses.
+#[inline(always)]
+pub fn transport_ipv4(src: Ipv4Addr, dst: Ipv4Addr, protocol: Protocol, bytes: &[u8]) -> u16 {
+    let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    let word = |bytes| u64::from(u32::from_ne_bytes(bytes));
+    let addresses = word(src.octets()) + word(dst.octets());
+    let rest = word([0, protocol.0, 0, 0]) + word(len.to_be_bytes());
+    fold(addresses + rest + sum(bytes))
 }
 
 #[inline]
@@ -134,6 +150,14 @@ mod tests {
         ) {
             let bytes = if ones { vec![0xff; bytes.len()] } else { bytes };
             prop_assert_eq!(of(&bytes), !ones_complement(add_slice(0, &bytes)).to_be());
+            if let Some(header) = bytes.first_chunk() {
+                prop_assert_eq!(of_ipv4_header(header), of(header));
+            }
+            let [src, dst] = [Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(192, 168, 255, 2)];
+            prop_assert_eq!(
+                transport_ipv4(src, dst, Protocol::TCP, &bytes),
+                transport(src.into(), dst.into(), Protocol::TCP, &bytes)
+            );
         }
     }
 }
