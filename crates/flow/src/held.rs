@@ -50,10 +50,17 @@ impl Held {
         self.waiting.push_back(Waiting { pending, until });
     }
 
-    /// The oldest, if it has waited long enough, or if there are too many.
-    pub(crate) fn pop_due(&mut self, now: Timestamp) -> Option<Pending> {
+    /// Number of the oldest.
+    pub(crate) fn first(&self) -> Option<u64> {
+        self.waiting.front().map(|waiting| waiting.pending.occasion.number)
+    }
+
+    /// The oldest, if it has waited long enough, or if there are too many, or too many `rows` wait
+    /// for it.
+    pub(crate) fn pop_due(&mut self, now: Timestamp, rows: usize) -> Option<Pending> {
         let oldest = self.waiting.front()?;
-        let due = oldest.until <= now || self.waiting.len() > limits::HELD;
+        let many = self.waiting.len() > limits::HELD || rows > limits::ROWS_HELD;
+        let due = oldest.until <= now || many;
         due.then(|| self.take(0))?
     }
 

@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::copies::{Copies, Sighting};
 use crate::held::Held;
 use crate::limits;
+use crate::order::Order;
 use crate::read::{Batch, Content, Observed, Occasion, Pending};
 use crate::reason::Reason;
 use crate::rows::FlowlessRows;
@@ -38,6 +39,7 @@ pub struct Judge {
     taps: Taps,
     copies: Copies,
     held: Held,
+    order: Order,
     flowless: FlowlessRows,
     stats: Stats,
     /// What became of segments that were held, by packet number.
@@ -52,6 +54,7 @@ impl Judge {
             taps: Taps::default(),
             copies: Copies::new(config.copies),
             held: Held::new(),
+            order: Order::default(),
             flowless: FlowlessRows::default(),
             stats: Stats::default(),
             settled: Vec::with_capacity(limits::HELD),
@@ -146,6 +149,7 @@ impl Judge {
         while let Some(pending) = self.held.pop() {
             self.settle(&pending, sink)?;
         }
+        self.release(sink)?;
         // By packet, as they would have come; the order of places in the table means nothing.
         let mut rows: Vec<_> = self.table.drain().filter_map(|cold| cold.suppressed).collect();
         rows.extend(self.flowless.finish().map(Box::new));

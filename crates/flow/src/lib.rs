@@ -15,7 +15,7 @@
 //! | `key`, `read`, `usual`, `fragments`, `icmp`, `martian`, `translated` | identity of a flow; from a packet to what the tracker needs of it |
 //! | `flow`, `cold`, `opening`, `trace`, `rows` | one entry of the table; which event a segment makes; how many INVALID ones are written |
 //! | [`taps`], [`gap`], `sight` | who mirrors, and where a mirror shows nothing |
-//! | `copies`, `held` | packets seen more than once; segments that overtook another |
+//! | `copies`, `held`, `order` | packets seen more than once; segments that overtook another; rows in the order of packets nevertheless |
 //! | `table`, `index`, `wheel` | bounded storage, look-up, expiry on packet time |
 //! | [`tracker`], `judge` | the calling order and the batches; the verdict on each packet and its row |
 //! | [`skip`], [`stats`] | refusals by name, counters and their law |
@@ -48,6 +48,7 @@ mod last;
 pub mod limits;
 mod martian;
 mod opening;
+mod order;
 mod read;
 pub mod reason;
 mod reset;

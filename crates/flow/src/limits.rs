@@ -95,6 +95,10 @@ pub const HELD: usize = 256;
 /// Of these, segments of one flow at most; what is beyond is judged as it comes.
 pub const HELD_OF_FLOW: usize = 32;
 
+/// Rows that wait at most for one of an earlier packet, which waits itself; with one more the
+/// oldest segment is judged.
+pub const ROWS_HELD: usize = 4096;
+
 /// Silence of a tap, after [steady](STEADY) traffic, that is a gap of its mirror.
 pub const GAP: Duration = Duration::from_secs(5);
 

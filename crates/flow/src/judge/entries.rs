@@ -4,6 +4,7 @@ use vtap_packet::Timestamp;
 
 use super::Judge;
 use crate::event::{Event, EventFlag, MAX_TAPS, Side};
+use crate::order::Told;
 use crate::read::{Observed, Occasion};
 use crate::sink::Sink;
 use crate::table::Full;
@@ -69,7 +70,7 @@ impl Judge {
         } else {
             self.stats.count_event(row.flag);
         }
-        sink.event(row)
+        self.tell(Told::Event(*row), sink)
     }
 }
 

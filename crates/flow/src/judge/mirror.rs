@@ -7,6 +7,7 @@ use super::segments::Attempt;
 use crate::copies::Sighting;
 use crate::gap::Gap;
 use crate::key::Key;
+use crate::order::Told;
 use crate::read::{Content, Observed, Occasion, Pending};
 use crate::sight::TapId;
 use crate::sink::Sink;
@@ -31,15 +32,38 @@ impl Judge {
             }
         };
         match gap {
-            Some(gap) => self.gap(&gap, sink),
+            Some(gap) => self.gap(&gap, occasion.number, sink),
             None => Ok(()),
         }
     }
 
     #[cold]
-    pub(super) fn gap<S: Sink>(&mut self, gap: &Gap, sink: &mut S) -> Result<(), S::Error> {
+    pub(super) fn gap<S: Sink>(
+        &mut self,
+        gap: &Gap,
+        packet: u64,
+        sink: &mut S,
+    ) -> Result<(), S::Error> {
         self.stats.gaps += 1;
-        sink.gap(gap)
+        self.tell(Told::Gap(packet, *gap), sink)
+    }
+
+    /// Tells the sink, or keeps what is to be told until no earlier packet waits.
+    pub(super) fn tell<S: Sink>(&mut self, told: Told, sink: &mut S) -> Result<(), S::Error> {
+        if self.held.is_empty() && self.order.is_empty() {
+            return told.to(sink);
+        }
+        self.order.put(told);
+        self.release(sink)
+    }
+
+    /// Tells the sink what no earlier packet can come before any more.
+    pub(super) fn release<S: Sink>(&mut self, sink: &mut S) -> Result<(), S::Error> {
+        let first = self.held.first().unwrap_or(u64::MAX);
+        while let Some(told) = self.order.pop_before(first) {
+            told.to(sink)?;
+        }
+        Ok(())
     }
 
     /// Counts a copy of a packet that was followed before.
@@ -76,10 +100,10 @@ impl Judge {
         now: Timestamp,
         sink: &mut S,
     ) -> Result<(), S::Error> {
-        while let Some(pending) = self.held.pop_due(now) {
+        while let Some(pending) = self.held.pop_due(now, self.order.len()) {
             self.settle(&pending, sink)?;
         }
-        Ok(())
+        self.release(sink)
     }
 
     pub(super) fn settle<S: Sink>(
@@ -122,6 +146,15 @@ impl Judge {
                 from = 0;
             }
         }
-        Ok(())
+        self.release(sink)
+    }
+}
+
+impl Told {
+    fn to<S: Sink>(&self, sink: &mut S) -> Result<(), S::Error> {
+        match self {
+            Self::Event(event) => sink.event(event),
+            Self::Gap(_, gap) => sink.gap(gap),
+        }
     }
 }

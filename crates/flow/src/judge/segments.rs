@@ -96,7 +96,7 @@ impl Judge {
         });
         self.table.rescheduled(at, now);
         if let Some(gap) = gap {
-            self.gap(&gap, sink)?;
+            self.gap(&gap, occasion.number, sink)?;
         }
         if waits {
             if attempt == Attempt::First {

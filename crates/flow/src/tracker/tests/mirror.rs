@@ -396,7 +396,9 @@ fn a_handshake_in_any_order_is_a_handshake() {
             mirror.shows(ONE, &frames[at].build());
         }
         mirror.finish();
-        assert_eq!(mirror.flags(), "SYN SYN-ACK ACK", "{order:?}");
+        // Rows stand in the order of packets, whichever was judged first.
+        let names = order.map(|at| ["SYN", "SYN-ACK", "ACK"][at]).join(" ");
+        assert_eq!(mirror.flags(), names);
         assert_eq!(mirror.stats().flows, 1, "{order:?}");
     }
 }
@@ -422,6 +424,32 @@ fn what_never_comes_makes_it_invalid_after_ten_milliseconds() {
     assert_eq!(mirror.shows(ONE, &ack), Verdict::Held);
     mirror.finish();
     assert_eq!(mirror.stats().invalid(Reason::AckAboveSent), 2);
+}
+
+#[test]
+fn rows_stand_in_the_order_of_packets_although_some_are_judged_late() {
+    let mut mirror = warmed_up();
+    let orphan = |port: u32| {
+        let client = format!("10.0.{}.4:{}", port >> 8, port);
+        TcpFrame::new(&client, SERVER, Flags::ACK, 1, 1).build()
+    };
+    mirror.shows(ONE, &orphan(9));
+    mirror.shows_all(ONE, &talk().handshake());
+    assert_eq!(mirror.flags(), "", "behind a packet that waits");
+    mirror.wait(Duration::from_millis(10));
+    mirror.shows(ONE, &[0; 14]);
+    assert_eq!(mirror.flags(), "INVALID SYN SYN-ACK ACK");
+
+    // However many rows there are for one that waits, and time stands still.
+    mirror.shows(ONE, &orphan(10));
+    for port in 1..=5000_u32 {
+        let client = format!("10.1.{}.4:{}", port >> 8, port);
+        mirror.shows(ONE, &TcpFrame::new(&client, SERVER, Flags::SYN, 1, 0).build());
+    }
+    assert!(mirror.said.events.len() > crate::limits::ROWS_HELD);
+    mirror.finish();
+    let packets: Vec<_> = mirror.said.events.iter().map(|event| event.packet).collect();
+    assert!(packets.is_sorted() && packets.len() == 4 + 5001);
 }
 
 #[test]
