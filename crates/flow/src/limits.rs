@@ -84,7 +84,7 @@ pub const COPY: Duration = Duration::from_millis(250);
 pub const INTERFACE_COPY: Duration = Duration::from_millis(1);
 
 /// Packets remembered for the sake of their copies, by default.
-pub const REMEMBERED: usize = 8_192;
+pub const REMEMBERED: usize = 32_768;
 
 /// Time for which a segment that does not fit waits for what it may have overtaken.
 pub const REORDERING: Duration = Duration::from_millis(10);

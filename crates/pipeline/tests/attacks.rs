@@ -189,10 +189,9 @@ const FLOW: usize = 256;
 /// Few flows, so that what is seen is the memory of the rest.
 const FEW: usize = 1000;
 
-/// What does not grow with flows: the packets remembered for the sake of their copies, and half as
-/// many where they are moved to a larger place; batches, the set of ports, the index and the wheel
-/// before their first flow.
-const FIXED: usize = limits::REMEMBERED * 60 * 3 / 2 + (1 << 20);
+/// What does not grow with flows: the packets remembered for the sake of their copies; batches, the
+/// set of ports, the taps, the index and the wheel before their first flow.
+const FIXED: usize = limits::REMEMBERED * 16 + (3 << 20);
 
 /// What a pipeline for few flows may take with one pool that is full to its limits.
 fn most_memory_with_a_full_pool(limits: Limits) -> usize {
