@@ -227,7 +227,6 @@ impl Connection {
             self.half_mut(side).note(Facts::CLOSED_FIRST);
         }
 
-        let mut timeout = self.timeout(kind, new);
         if !self.replied {
             if kind == Kind::Rst {
                 return Step::Ended;
@@ -236,20 +235,20 @@ impl Connection {
                 // A retransmitted SYN does not renew the time it has for an answer.
                 return Step::Accepted;
             }
-            if new == State::Established {
-                timeout = timeout.min(limits::UNACKNOWLEDGED);
-            }
         } else if matches!(old, Some(State::SynRecv | State::Established))
             && new == State::Established
         {
             self.assured = true;
         }
-        *deadline = now + timeout;
+        *deadline = now + self.timeout(kind, new);
         Step::Accepted
     }
 
     fn timeout(&self, kind: Kind, new: State) -> Duration {
-        let of_state = limits::timeout(new);
+        let of_state = match new {
+            State::Established if !self.replied => limits::UNACKNOWLEDGED,
+            _ => limits::timeout(new),
+        };
         if self.last.repeated >= limits::MAX_RETRANSMISSIONS {
             of_state.min(limits::RETRANSMITTING)
         } else if kind == Kind::Rst {
@@ -265,10 +264,7 @@ impl Connection {
 
     /// When a segment was last accepted, if it is to be forgotten at `deadline`.
     pub(crate) fn heard(&self, deadline: Timestamp) -> Timestamp {
-        let mut timeout = self.timeout(self.last.kind.unwrap_or(Kind::Ack), self.state);
-        if !self.replied && self.state == State::Established {
-            timeout = timeout.min(limits::UNACKNOWLEDGED);
-        }
+        let timeout = self.timeout(self.last.kind.unwrap_or(Kind::Ack), self.state);
         let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
         Timestamp::from_nanos(deadline.nanos().saturating_sub(nanos))
     }
