@@ -235,13 +235,11 @@ pub(crate) fn nanos(time: Timestamp) -> i64 {
 }
 
 /// What tells the interfaces of a capture apart: `-i any` writes it into the link-layer header.
+#[expect(clippy::cast_possible_truncation, reason = "only equality counts")]
 fn interface(packet: &Packet<'_>) -> u16 {
-    match (packet.link, packet.data.first_chunk()) {
-        (LinkType::LINUX_SLL2, Some([_, _, _, _, _, _, hi, lo])) => u16::from_be_bytes([*hi, *lo]),
-        // The upper half may hold the file, the lower one the interface of a cooked capture.
-        #[expect(clippy::cast_possible_truncation, reason = "only equality counts")]
-        _ => (packet.interface ^ packet.interface >> 16) as u16,
-    }
+    // The upper half may hold the file, the lower one the interface of a cooked capture.
+    let number = packet.interface ^ packet.interface >> 16;
+    link::interface_index(packet.link, packet.data).unwrap_or(number) as u16
 }
 
 const _: () = assert!(size_of::<Digest>() == 64);
