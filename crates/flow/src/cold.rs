@@ -14,7 +14,7 @@ pub(crate) struct Cold {
     pub(crate) links: Links,
     /// When the connection was opened, or its numbers were taken anew.
     pub(crate) since: Timestamp,
-    /// Those that have shown packets of it, where they are more than one kind.
+    /// Those that have shown packets of it, in the order they did.
     pub(crate) taps: [TapId; MAX_TAPS],
     /// INVALID rows written.
     pub(crate) invalid_rows: u32,

@@ -15,7 +15,7 @@ use crate::opening::Opened;
 use crate::reason::Reason;
 use crate::segment::Segment;
 use crate::state::{Kind, State};
-use crate::trace::{Marks, Once, Row};
+use crate::trace::{Marks, Row};
 use crate::verdict::{Outcome, StateAfter, Verdict};
 use crate::wheel;
 
@@ -173,11 +173,6 @@ impl Flow {
         if let Some(connection) = &mut self.connection {
             connection.resume();
         }
-    }
-
-    /// Whether it is the first time that something is said of the flow.
-    pub(crate) const fn is_first(&mut self, once: Once) -> bool {
-        self.marks.first(once)
     }
 
     /// Whether no packet of the other end was seen.

@@ -21,9 +21,9 @@ pub(crate) struct Held {
 }
 
 /// One of them.
-#[derive(Clone, Debug)]
-pub(crate) struct Waiting {
-    pub(crate) pending: Pending,
+#[derive(Debug)]
+struct Waiting {
+    pending: Pending,
     until: Timestamp,
 }
 
@@ -40,7 +40,7 @@ impl Held {
     /// Whether a segment of the flow with this hash may be among them.
     #[inline]
     pub(crate) fn concerns(&self, hash: u64) -> bool {
-        self.of_hash.get(byte(hash)).is_some_and(|waiting| *waiting > 0)
+        !self.is_empty() && self.of_hash.get(byte(hash)).is_some_and(|waiting| *waiting > 0)
     }
 
     pub(crate) fn hold(&mut self, pending: Pending, until: Timestamp) {
@@ -77,8 +77,8 @@ impl Held {
 
     /// Place of the first segment at `from` or behind it whose hash this is.
     pub(crate) fn find(&self, hash: u64, from: usize) -> Option<usize> {
-        let behind = self.waiting.iter().skip(from);
-        behind.into_iter().position(|waiting| waiting.pending.hash == hash).map(|at| at + from)
+        let mut behind = self.waiting.iter().skip(from);
+        behind.position(|waiting| waiting.pending.hash == hash).map(|at| at + from)
     }
 
     /// The segment at a place.

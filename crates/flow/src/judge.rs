@@ -214,7 +214,7 @@ impl Judge {
                 self.stats.tcp_segments += 1;
                 match self.follow(occasion.time, observed, located, segment) {
                     Some(outcome) => {
-                        if !self.held.is_empty() && self.held.concerns(hash) {
+                        if self.held.concerns(hash) {
                             self.judge_held(&observed.key, hash, sink)?;
                         }
                         Ok(outcome)

@@ -49,14 +49,11 @@ impl Flow {
         let keep = !(rules.drop_martians && martian::is_martian(src, dst));
         let after = if keep { StateAfter::In(connection.state) } else { StateAfter::None };
         self.connection = Some(connection).filter(|_| keep);
-        self.begin(cold, now, from);
+        let opened = self.begin(cold, now, from, segment.kind == Kind::Ack);
         Taken {
             outcome: Outcome::new(Verdict::New, after),
             row: cold.trace.accepted(&mut self.marks, Side::Client, segment, None, after),
-            opened: Some(Opened {
-                again: std::mem::replace(&mut self.life, Life::Opened) == Life::Opened,
-                midstream: segment.kind == Kind::Ack,
-            }),
+            opened: Some(opened),
             found: None,
         }
     }
@@ -77,9 +74,7 @@ impl Flow {
         } else if segment.kind != Kind::SynAck {
             let ack = segment.as_ack();
             self.connection = Some(Connection::pick_up(now, &ack, &mut self.deadline));
-            self.begin(cold, now, from);
-            let again = std::mem::replace(&mut self.life, Life::Opened) == Life::Opened;
-            opened = Some(Opened { again, midstream: true });
+            opened = Some(self.begin(cold, now, from, true));
         }
         let taken = self.take(cold, now, from, segment, rules);
         match taken.outcome.verdict {
@@ -92,10 +87,12 @@ impl Flow {
     }
 
     /// What a connection was before, if it had any, is over.
-    fn begin(&mut self, cold: &mut Cold, now: Timestamp, client: End) {
+    fn begin(&mut self, cold: &mut Cold, now: Timestamp, client: End, midstream: bool) -> Opened {
         self.client = client;
         cold.trace = Trace::NEW;
         cold.since = now;
         self.marks = self.marks.of_flow();
+        let again = std::mem::replace(&mut self.life, Life::Opened) == Life::Opened;
+        Opened { again, midstream }
     }
 }

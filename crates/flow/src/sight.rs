@@ -46,8 +46,8 @@ pub(crate) struct Sights {
     last: (Ipv4Place, Sight),
     /// Those met of late, by some bits of tap and place.
     recent: Box<[(Ipv4Place, Sight); RECENT]>,
-    /// Place of the last packet without a tap.
-    plain: (u32, Sight),
+    /// The last that was no IPv4 tap: an IPv6 one, or none.
+    other: (Option<IpAddr>, u32, Sight),
 }
 
 /// The address of a tap and the place of capture: one word.
@@ -60,24 +60,21 @@ impl Sights {
     pub(crate) fn new() -> Self {
         let last = (Ipv4Place(u64::MAX), Sight::NOWHERE);
         let recent = Box::new([last; RECENT]);
-        let plain = (u32::MAX, Sight::NOWHERE);
-        Self { taps: BTreeMap::new(), places: BTreeMap::new(), last, recent, plain }
+        let other = (None, u32::MAX, Sight::NOWHERE);
+        Self { taps: BTreeMap::new(), places: BTreeMap::new(), last, recent, other }
     }
 
     #[inline(always)]
     pub(crate) fn of(&mut self, packet: &Packet<'_>) -> Sight {
         let place = packet.interface;
         let tap = packet.tunnel.map(|tunnel| tunnel.src);
-        let bits = match tap {
-            Some(IpAddr::V4(tap)) => tap.to_bits(),
-            Some(IpAddr::V6(_)) => return self.look_up(tap, place),
-            None if self.plain.0 == place => return self.plain.1,
-            None => {
-                self.plain = (place, self.look_up(None, place));
-                return self.plain.1;
+        let Some(IpAddr::V4(v4)) = tap else {
+            if (self.other.0, self.other.1) != (tap, place) {
+                self.other = (tap, place, self.look_up(tap, place));
             }
+            return self.other.2;
         };
-        let met = Ipv4Place(u64::from(bits) << 32 | u64::from(place));
+        let met = Ipv4Place(u64::from(v4.to_bits()) << 32 | u64::from(place));
         if self.last.0 != met {
             self.last = (met, self.meet(met, tap, place));
         }

@@ -86,14 +86,14 @@ impl Marks {
         Self(self.0 & Once::EgressOnly as u16)
     }
 
-    /// Whether something was not said of the flow yet.
-    pub(crate) const fn is_first(self, once: Once) -> bool {
-        self.0 & once as u16 == 0
+    /// Whether something was said of the flow.
+    pub(crate) const fn has_said(self, once: Once) -> bool {
+        self.0 & once as u16 != 0
     }
 
     /// Takes note of what can be said once, and says whether this is the first time.
     pub(crate) const fn first(&mut self, once: Once) -> bool {
-        let first = self.is_first(once);
+        let first = !self.has_said(once);
         self.0 |= once as u16;
         first
     }

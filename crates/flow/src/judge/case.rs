@@ -74,13 +74,13 @@ impl Case<'_> {
         if self.translated {
             flow.connection = before.connection;
             *taken = flow.take_translated(cold, now, from, segment, self.rules);
-            taken.found = flow.is_first(Once::EgressOnly).then_some(Found::EgressOnly);
+            taken.found = flow.marks.first(Once::EgressOnly).then_some(Found::EgressOnly);
             return None;
         }
         let warm_up = self.rules.warm_up;
         let tap = tap.filter(|_| !warm_up.is_zero())?;
         let connection = before.connection?;
-        let jumped = connection.assured && reason.is_beyond() && flow.is_first(Once::Jumped);
+        let jumped = connection.assured && reason.is_beyond() && flow.marks.first(Once::Jumped);
         let gap = if jumped { tap.jump(now, warm_up) } else { None };
         if tap.has_missed_some_of(cold.since, connection.heard(before.deadline), now) {
             flow.connection = before.connection;
@@ -133,7 +133,7 @@ impl Case<'_> {
         if let Some(reason) = reason {
             taken.outcome.verdict = Verdict::Invalid(reason);
         }
-        let proven = !flow.marks.is_first(Once::EgressOnly);
+        let proven = flow.marks.has_said(Once::EgressOnly);
         let likely = !taps.get(tap).is_some_and(|tap| tap.shows_answers);
         let row = Event {
             reason,
