@@ -10,14 +10,15 @@ import subprocess
 import sys
 
 ALL = {"vtap-packet", "vtap-capture", "vtap-decap", "vtap-flow", "vtap-export", "vtap-pipeline",
-       "vtap-synth", "vtap-compare"}
+       "vtap-synth", "vtap-compare", "vtap-files"}
 
 MAY_USE = {
     "vtap-packet": set(),
     "vtap-capture": {"vtap-packet"},
     "vtap-decap": {"vtap-packet"},
     "vtap-flow": {"vtap-packet"},
-    "vtap-export": {"vtap-packet", "vtap-flow"},
+    "vtap-files": set(),
+    "vtap-export": {"vtap-packet", "vtap-flow", "vtap-files"},
     "vtap-pipeline": {"vtap-packet", "vtap-capture", "vtap-decap", "vtap-flow"},
     "vtap-synth": {"vtap-packet"},
     "vtap-compare": {"vtap-packet"},

@@ -1,8 +1,9 @@
 //! An output directory: one file a kind, each complete or not there.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
+
+use vtap_files::Partial;
 
 use crate::{Error, Format, Output};
 
@@ -46,61 +47,10 @@ impl Directory {
     }
 }
 
-/// A file that is written as `NAME.partial` and becomes `NAME` when it is finished.
-///
-/// If the run dies, what it wrote stays under the partial name, and a file of an earlier run under
-/// the final one.
-#[derive(Debug)]
-#[must_use = "a file that is not finished keeps its partial name"]
-pub struct Partial {
-    file: File,
-    path: PathBuf,
-    partial: PathBuf,
-}
-
-impl Partial {
-    /// Begins the file that will be `path`; a partial file that is in the way is overwritten.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be created.
-    pub fn create(path: impl Into<PathBuf>) -> Result<Self, Error> {
-        let path = path.into();
-        let mut partial = path.clone().into_os_string();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
-        let file = File::create(&partial).map_err(Error::at(&partial))?;
-        Ok(Self { file, path, partial })
-    }
-
-    /// The final name.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Gives the file its name, once its bytes are on the disk.
-    ///
-    /// # Errors
-    ///
-    /// When the disk cannot take them, or the name is that of a directory.
-    pub fn finish(self) -> Result<(), Error> {
-        self.file.sync_all().map_err(Error::at(&self.path))?;
-        fs::rename(&self.partial, &self.path).map_err(Error::at(&self.path))
-    }
-}
-
-impl Write for Partial {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use vtap_flow::Sink;
 
     use super::*;

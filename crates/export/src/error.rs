@@ -25,6 +25,12 @@ impl Error {
     }
 }
 
+impl From<vtap_files::Error> for Error {
+    fn from(error: vtap_files::Error) -> Self {
+        Self { path: Some(error.path), source: error.source }
+    }
+}
+
 /// Where; what the system said is the [`source`](std::error::Error::source).
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

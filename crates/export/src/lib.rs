@@ -51,7 +51,7 @@ mod sample;
 pub mod text;
 
 pub use azure::Azure;
-pub use directory::{Directory, Partial};
+pub use directory::Directory;
 pub use error::Error;
 pub use flags::{Filtered, FlagSet, UnknownFlag};
 pub use format::{Format, UnknownFormat};

@@ -4,9 +4,10 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use vtap_files::Partial;
 use vtap_flow::{Event, Gap, Sink};
 
-use crate::{Azure, Error, Format, Json, Partial, Text};
+use crate::{Azure, Error, Format, Json, Text};
 
 /// Writes events in any [`Format`] to a stream or a file.
 ///
@@ -86,7 +87,7 @@ impl Output {
         };
         match finished.map_err(|source| Error { path: self.path, source })? {
             Target::Stream(_) => Ok(()),
-            Target::File(file) => file.finish(),
+            Target::File(file) => Ok(file.finish()?),
         }
     }
 }
