@@ -59,6 +59,18 @@ pub enum Error {
     /// No input was named.
     #[error("no input; name a file, a directory, or - for standard input")]
     NoInput,
+    /// A live source that does not deliver.
+    #[error("{interface}: cannot {step}: {cause}; {remedy}")]
+    Live {
+        /// The interface or the socket.
+        interface: Box<str>,
+        /// What failed.
+        step: &'static str,
+        /// The system's answer.
+        cause: io::Error,
+        /// What helps.
+        remedy: &'static str,
+    },
     /// A BPF expression that does not compile.
     #[error("filter {expression:?}: {why}; see pcap-filter(7)")]
     Filter {

@@ -12,6 +12,7 @@
 //! | [`file`](mod@file) | [`File`]: pcap or pcapng, plain, `.gz` or `.zst`, mapped or read |
 //! | [`damage`] | [`Damage`]: what could not be read, where, and why |
 //! | [`error`] | [`Error`]: which file, which step, what to do |
+//! | [`live`] | [`Live`](live::Live): packets as they come (feature `live`) |
 //! | [`write`](mod@write) | [`PcapWriter`], [`PcapngWriter`] |
 //! | `filter` | `Filter`, `FilterSet`: BPF over any slice (feature `live`) |
 //!
@@ -26,6 +27,8 @@ pub mod file;
 #[cfg(feature = "live")]
 pub mod filter;
 pub mod inputs;
+#[cfg(feature = "live")]
+pub mod live;
 mod merge;
 pub mod source;
 pub mod write;
