@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 ALL = {"vtap-packet", "vtap-capture", "vtap-decap", "vtap-flow", "vtap-export", "vtap-pipeline",
-       "vtap-synth", "vtap-compare", "vtap-files"}
+       "vtap-synth", "vtap-compare", "vtap-files", "vtap-collector"}
 
 MAY_USE = {
     "vtap-packet": set(),
@@ -20,6 +20,7 @@ MAY_USE = {
     "vtap-files": set(),
     "vtap-export": {"vtap-packet", "vtap-flow", "vtap-files"},
     "vtap-pipeline": {"vtap-packet", "vtap-capture", "vtap-decap", "vtap-flow"},
+    "vtap-collector": {"vtap-packet", "vtap-capture", "vtap-flow", "vtap-export", "vtap-pipeline"},
     "vtap-synth": {"vtap-packet"},
     "vtap-compare": {"vtap-packet"},
     "vtap": ALL,

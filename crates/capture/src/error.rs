@@ -60,17 +60,8 @@ pub enum Error {
     #[error("no input; name a file, a directory, or - for standard input")]
     NoInput,
     /// A live source that does not deliver.
-    #[error("{interface}: cannot {step}: {cause}; {remedy}")]
-    Live {
-        /// The interface or the socket.
-        interface: Box<str>,
-        /// What failed.
-        step: &'static str,
-        /// The system's answer.
-        cause: io::Error,
-        /// What helps.
-        remedy: &'static str,
-    },
+    #[error(transparent)]
+    Live(#[from] Box<Fault>),
     /// A BPF expression that does not compile.
     #[error("filter {expression:?}: {why}; see pcap-filter(7)")]
     Filter {
@@ -79,4 +70,31 @@ pub enum Error {
         /// In the words of libpcap.
         why: String,
     },
+}
+
+/// What keeps a live source from delivering.
+#[derive(Debug, thiserror::Error)]
+#[error("{interface}: cannot {step}: {cause}; {remedy}")]
+pub struct Fault {
+    /// The interface or the socket.
+    pub interface: String,
+    /// What failed.
+    pub step: &'static str,
+    /// The system's answer.
+    pub cause: io::Error,
+    /// What helps.
+    pub remedy: &'static str,
+}
+
+impl Error {
+    /// An [`Error::Live`].
+    #[cfg(feature = "live")]
+    pub(crate) fn live(
+        interface: impl Into<String>,
+        step: &'static str,
+        cause: io::Error,
+        remedy: &'static str,
+    ) -> Self {
+        Self::Live(Box::new(Fault { interface: interface.into(), step, cause, remedy }))
+    }
 }

@@ -1,5 +1,7 @@
 //! Counters of decapsulation, and the law that binds them.
 
+use std::ops::AddAssign;
+
 use vtap_packet::reassembly;
 
 use crate::Skip;
@@ -39,6 +41,23 @@ impl Stats {
     pub(crate) fn count_skip(&mut self, skip: Skip) {
         if let Some(count) = self.skipped.get_mut(skip as usize) {
             *count += 1;
+        }
+    }
+}
+
+/// For runs on several threads.
+impl AddAssign for Stats {
+    fn add_assign(&mut self, other: Self) {
+        let Self { packets, decapsulated, plain, inner_bytes, fragments, reserved_bits, skipped } =
+            other;
+        self.packets += packets;
+        self.decapsulated += decapsulated;
+        self.plain += plain;
+        self.inner_bytes += inner_bytes;
+        self.fragments += fragments;
+        self.reserved_bits += reserved_bits;
+        for (sum, count) in self.skipped.iter_mut().zip(skipped) {
+            *sum += count;
         }
     }
 }

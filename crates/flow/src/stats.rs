@@ -1,5 +1,7 @@
 //! Counters of the tracker, and the law that binds them.
 
+use std::ops::AddAssign;
+
 use vtap_packet::reassembly;
 
 use crate::{EventFlag, Reason, Skip};
@@ -92,6 +94,57 @@ impl Stats {
     pub(crate) fn count_invalid(&mut self, reason: Reason) {
         if let Some(count) = self.invalid.get_mut(reason as usize) {
             *count += 1;
+        }
+    }
+}
+
+/// For runs on several threads.
+impl AddAssign for Stats {
+    fn add_assign(&mut self, other: Self) {
+        let Self {
+            packets,
+            duplicates,
+            forwarded,
+            tcp_segments,
+            other,
+            skipped,
+            flows,
+            midstream,
+            events,
+            invalid,
+            retransmissions,
+            reordered,
+            one_way,
+            egress_only,
+            gaps,
+            resumed,
+            super_packets,
+            fragments,
+            offloaded,
+            truncated,
+            evicted,
+        } = other;
+        self.packets += packets;
+        self.duplicates += duplicates;
+        self.forwarded += forwarded;
+        self.tcp_segments += tcp_segments;
+        self.other += other;
+        self.flows += flows;
+        self.midstream += midstream;
+        self.retransmissions += retransmissions;
+        self.reordered += reordered;
+        self.one_way += one_way;
+        self.egress_only += egress_only;
+        self.gaps += gaps;
+        self.resumed += resumed;
+        self.super_packets += super_packets;
+        self.fragments += fragments;
+        self.offloaded += offloaded;
+        self.truncated += truncated;
+        self.evicted += evicted;
+        let sums = self.skipped.iter_mut().chain(&mut self.events).chain(&mut self.invalid);
+        for (sum, count) in sums.zip(skipped.into_iter().chain(events).chain(invalid)) {
+            *sum += count;
         }
     }
 }

@@ -8,6 +8,7 @@
 //! Time is packet time. What becomes of each fragment is counted once in [`Stats`].
 
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use crate::datagrams::{DatagramId, Datagrams, tree_bytes};
@@ -37,6 +38,18 @@ pub struct Stats {
     pub overlapped: u64,
     /// Of the absorbed, those of datagrams given up to stay within the limits.
     pub evicted: u64,
+}
+
+impl AddAssign for Stats {
+    fn add_assign(&mut self, other: Self) {
+        let Self { seen, completed, absorbed, timed_out, overlapped, evicted } = other;
+        self.seen += seen;
+        self.completed += completed;
+        self.absorbed += absorbed;
+        self.timed_out += timed_out;
+        self.overlapped += overlapped;
+        self.evicted += evicted;
+    }
 }
 
 /// A datagram put together.

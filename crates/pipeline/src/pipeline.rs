@@ -90,6 +90,15 @@ impl Pipeline {
         }
     }
 
+    /// Judges what [`queue`](Self::queue) has gathered: nothing more comes for a while.
+    ///
+    /// # Errors
+    ///
+    /// Those of the sink.
+    pub fn flush<S: Sink>(&mut self, sink: &mut S) -> Result<(), S::Error> {
+        self.tracker.as_mut().map_or(Ok(()), |tracker| tracker.flush(sink))
+    }
+
     /// Takes a packet along the belt and shows it, at its end, to `watch`, and then the packets
     /// that it has settled.
     ///

@@ -1,9 +1,11 @@
 //! Every counter of a run.
 
+use std::ops::AddAssign;
+
 use vtap_decap as decap;
 use vtap_flow as flow;
 
-/// What became of the packets of a run.
+/// What became of the packets of a run; of several that ran side by side, added up.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// Packets read.
@@ -92,6 +94,42 @@ impl Report {
     pub fn assert_laws(&self) {
         for (law, left, right) in self.laws() {
             assert!(left == right, "broken law: {law}: {left} != {right} in {self:?}");
+        }
+    }
+}
+
+impl AddAssign for Report {
+    fn add_assign(&mut self, other: Self) {
+        let Self {
+            packets,
+            bytes,
+            outer_filter,
+            not_mirrored,
+            plain,
+            decap,
+            inner_filter,
+            flow,
+            taps,
+        } = other;
+        self.packets += packets;
+        self.bytes += bytes;
+        self.outer_filter += outer_filter;
+        self.not_mirrored += not_mirrored;
+        self.plain += plain;
+        self.decap += decap;
+        self.inner_filter += inner_filter;
+        if let Some(flow) = flow {
+            *self.flow.get_or_insert_default() += flow;
+        }
+        for tap in taps {
+            match self.taps.iter_mut().find(|known| known.address == tap.address) {
+                Some(known) => {
+                    known.packets += tap.packets;
+                    known.duplicates += tap.duplicates;
+                    known.gaps += tap.gaps;
+                }
+                None => self.taps.push(tap),
+            }
         }
     }
 }

@@ -70,7 +70,7 @@ impl Pcap {
 
     fn failed(&self, step: &'static str, cause: io::Error) -> Error {
         let names: Vec<_> = self.handles.iter().map(|handle| handle.name.as_str()).collect();
-        Error::Live { interface: names.join(", ").into(), step, cause, remedy: "try again" }
+        Error::live(names.join(", "), step, cause, "try again")
     }
 }
 
@@ -188,7 +188,7 @@ fn failed(name: &str, step: &'static str, error: pcap::Error) -> Error {
     } else {
         "see what ip link says of it"
     };
-    Error::Live { interface: name.into(), step, cause: io::Error::other(why.to_owned()), remedy }
+    Error::live(name, step, io::Error::other(why.to_owned()), remedy)
 }
 
 /// The number in files of a link type that libpcap numbers otherwise in memory.

@@ -26,17 +26,15 @@ pub(super) fn bind(
         Err(error) if lacks_ipv6(&error) => bind((Ipv4Addr::UNSPECIFIED, port).into()),
         bound => bound,
     };
-    bound.map_err(|cause: io::Error| Error::Live {
-        interface: format!("UDP port {port}").into(),
-        step: "bind",
-        remedy: match cause.kind() {
+    bound.map_err(|cause: io::Error| {
+        let remedy = match cause.kind() {
             io::ErrorKind::AddrInUse => {
                 "ss -lunp shows who has it; a VXLAN device (ip -d link show type vxlan) has it too"
             }
             io::ErrorKind::PermissionDenied => "run as root, or give the binary cap_net_raw",
             _ => "see what ip address says",
-        },
-        cause,
+        };
+        Error::live(format!("UDP port {port}"), "bind", cause, remedy)
     })
 }
 

@@ -85,12 +85,12 @@ impl Udp {
             [any] if any == "any" => None,
             [device] => Some(device.as_str()),
             several => {
-                return Err(Error::Live {
-                    interface: several.join(", ").into(),
-                    step: "bind to more than one interface",
-                    cause: io::ErrorKind::InvalidInput.into(),
-                    remedy: "name one, or any, or use --source pcap",
-                });
+                return Err(Error::live(
+                    several.join(", "),
+                    "bind to more than one interface",
+                    io::ErrorKind::InvalidInput.into(),
+                    "name one, or any, or use --source pcap",
+                ));
             }
         };
         let sockets = config
@@ -327,8 +327,7 @@ fn drops(table: &str, inode: u64) -> Option<u64> {
 }
 
 fn failed(port: u16, step: &'static str, cause: io::Error) -> Error {
-    let remedy = "see dmesg";
-    Error::Live { interface: format!("UDP port {port}").into(), step, cause, remedy }
+    Error::live(format!("UDP port {port}"), step, cause, "see dmesg")
 }
 
 #[cfg(test)]

@@ -1,0 +1,79 @@
+//! What every layer saw and dropped.
+//!
+//! A mirrored packet passes them in this order: the network card, the kernel's backlog (softnet),
+//! the ring or socket of the source, the belt, the queue of rows, the file. How many packets the
+//! mirror sent is known to nobody here; from the network card on, nothing is lost uncounted.
+
+use vtap_capture::live;
+use vtap_packet::Timestamp;
+use vtap_pipeline::Report;
+
+use crate::host::{Nic, Softnet};
+
+/// The counters of a collector, all since it was started.
+#[derive(Clone, Debug, Default)]
+pub struct Accounting {
+    /// When it was started.
+    pub since: Timestamp,
+    /// When this was asked.
+    pub at: Timestamp,
+    /// Network cards, by name. They count all traffic, not only what is mirrored.
+    pub nics: Vec<(String, Nic)>,
+    /// The kernel's backlog, of all processors and all traffic.
+    pub softnet: Softnet,
+    /// The rings or sockets of the sources.
+    pub source: live::Counters,
+    /// The belt.
+    pub report: Report,
+    /// Flows in the table now.
+    pub flows: u64,
+    /// Rows of events, from the belt to the file.
+    pub rows: RowCounters,
+}
+
+/// What became of rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowCounters {
+    /// Rows that the belt made and that were asked for.
+    pub made: u64,
+    /// Of these, dropped because the queue to the writer was full.
+    pub overflowed: u64,
+    /// Given to the system to write.
+    pub written: u64,
+    /// Dropped because they could not be written.
+    pub lost: u64,
+}
+
+impl RowCounters {
+    /// Rows on their way.
+    pub const fn waiting(&self) -> u64 {
+        self.made.saturating_sub(self.overflowed + self.written + self.lost)
+    }
+}
+
+impl Accounting {
+    /// Packets that the kernel has counted and not handed over: those still in the ring.
+    pub const fn unread(&self) -> u64 {
+        self.source.received.saturating_sub(self.source.dropped + self.report.packets)
+    }
+
+    /// Packets known to be lost on this machine, at any layer that sees only what is mirrored.
+    pub const fn lost_packets(&self) -> u64 {
+        self.source.dropped
+    }
+
+    /// Checks the laws of a collector that has come to its end.
+    ///
+    /// # Panics
+    ///
+    /// If one does not hold: a packet or a row was lost or counted twice, so no number can be trusted.
+    pub fn assert_laws(&self) {
+        self.report.assert_laws();
+        let RowCounters { made, overflowed, written, lost } = self.rows;
+        assert!(made == overflowed + written + lost, "broken law: rows in {self:?}");
+        assert!(
+            self.source.received >= self.source.dropped + self.report.packets,
+            "broken law: more packets read than the kernel had, in {self:?}"
+        );
+    }
+}

@@ -1,0 +1,30 @@
+//! A collector: live sources on one end, event files on the other, for months.
+//!
+//! Each source has a thread of its own that runs the whole belt (capture, decapsulation, tracking)
+//! and never waits for anything but packets. What it has to say goes through bounded queues to the
+//! thread that writes; where a queue is full, rows are dropped and counted, and the ring is read on.
+//!
+//! | in reading order | holds |
+//! |---|---|
+//! | [`collector`] | [`Collector`]: the threads, from start to the last row |
+//! | `worker` | the loop of one source |
+//! | [`rows`] | [`Rows`]: where rows go; the queue to the thread that writes them |
+//! | [`accounting`] | [`Accounting`]: what every layer saw and dropped, and the laws between them |
+//! | [`host`] | counters of the machine: network cards, and the kernel's backlog |
+//!
+//! Nothing here reads a clock: what needs the time is given [`Now`].
+
+#![forbid(unsafe_code)]
+
+pub mod accounting;
+pub mod collector;
+pub mod host;
+pub mod rows;
+mod worker;
+
+pub use accounting::Accounting;
+pub use collector::{Collector, Setup};
+pub use rows::Rows;
+
+/// Reads the wall clock.
+pub type Now = fn() -> vtap_packet::Timestamp;

@@ -1,0 +1,218 @@
+//! Rows on their way from the belt to the thread that writes them.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
+use vtap_export::{Error, Output};
+use vtap_flow::{Event, Gap, Sink};
+use vtap_packet::Timestamp;
+
+/// Where a collector's rows go in the end. It never fails: what cannot be written is counted.
+pub trait Rows: Send {
+    /// Takes a row.
+    fn take(&mut self, row: &Row);
+
+    /// Called each half second or so: writes what was gathered, tries again what failed, begins a
+    /// new file where it is time.
+    fn tick(&mut self, now: Timestamp);
+
+    /// Writes what is left, and gives files their names.
+    fn finish(&mut self, now: Timestamp);
+
+    /// Rows taken that were given to the system to write, and rows given up.
+    fn counters(&self) -> (u64, u64);
+
+    /// Whether there is no use in going on, and why: the reader of a pipe is gone.
+    fn over(&mut self) -> Option<Error> {
+        None
+    }
+}
+
+/// A row.
+#[derive(Clone, Copy, Debug)]
+pub enum Row {
+    /// An event of a flow.
+    Event(Event),
+    /// A gap of a mirror.
+    Gap(Gap),
+}
+
+/// Rows gathered before they are passed on, where the writer is busy.
+const BATCH: usize = 256;
+
+/// The end of the queue that a belt writes to. It never waits: rows that find it full are counted.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    full: Sender<Vec<Row>>,
+    empty: Receiver<Vec<Row>>,
+    batch: Vec<Row>,
+    counts: Arc<Counts>,
+}
+
+/// The other end.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    full: Receiver<Vec<Row>>,
+    empty: Sender<Vec<Row>>,
+}
+
+/// What the two ends count.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) made: AtomicU64,
+    pub(crate) overflowed: AtomicU64,
+    pub(crate) written: AtomicU64,
+    pub(crate) lost: AtomicU64,
+}
+
+/// A queue that holds about so many rows, with an end for each of several belts.
+pub(crate) fn queue(belts: usize, rows: usize, counts: &Arc<Counts>) -> (Vec<Queue>, Queued) {
+    let batches = rows.div_ceil(BATCH).max(1);
+    let (full, filled) = bounded(batches);
+    let (emptied, empty) = bounded(batches);
+    let end = || Queue {
+        full: full.clone(),
+        empty: empty.clone(),
+        batch: Vec::with_capacity(BATCH),
+        counts: Arc::clone(counts),
+    };
+    (std::iter::repeat_with(end).take(belts).collect(), Queued { full: filled, empty: emptied })
+}
+
+impl Queue {
+    fn put(&mut self, row: Row) {
+        self.batch.push(row);
+        if self.batch.len() == BATCH {
+            self.pass_on();
+        }
+    }
+
+    /// Passes on what was gathered if the writer has nothing to do. Else it waits for more, so that
+    /// a queue of few batches is one of many rows.
+    pub(crate) fn offer(&mut self) {
+        if self.full.is_empty() {
+            self.pass_on();
+        }
+    }
+
+    /// Passes on what was gathered.
+    pub(crate) fn pass_on(&mut self) {
+        let rows = self.batch.len() as u64;
+        if rows == 0 {
+            return;
+        }
+        self.counts.made.fetch_add(rows, Ordering::Relaxed);
+        let fresh = match self.empty.try_recv() {
+            Ok(batch) => batch,
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => Vec::with_capacity(BATCH),
+        };
+        let batch = std::mem::replace(&mut self.batch, fresh);
+        if self.full.try_send(batch).is_err() {
+            self.counts.overflowed.fetch_add(rows, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Sink for Queue {
+    type Error = Infallible;
+
+    fn event(&mut self, event: &Event) -> Result<(), Infallible> {
+        self.put(Row::Event(*event));
+        Ok(())
+    }
+
+    fn gap(&mut self, gap: &Gap) -> Result<(), Infallible> {
+        self.put(Row::Gap(*gap));
+        Ok(())
+    }
+}
+
+impl Queued {
+    /// Waits for a batch until the time is over; `None` when every belt has ended and nothing is left.
+    pub(crate) fn receive(&self, wait: std::time::Duration) -> Option<Vec<Row>> {
+        use crossbeam_channel::RecvTimeoutError::{Disconnected, Timeout};
+        match self.full.recv_timeout(wait) {
+            Ok(batch) => Some(batch),
+            Err(Timeout) => Some(Vec::new()),
+            Err(Disconnected) => None,
+        }
+    }
+
+    /// Gives an emptied batch back.
+    pub(crate) fn recycle(&self, mut batch: Vec<Row>) {
+        batch.clear();
+        // With the queue full of them there is no use for one more.
+        let _ = self.empty.try_send(batch);
+    }
+}
+
+/// Rows to a stream, standard output as a rule. An error ends it: what a pipe or a file has taken of
+/// the rows before is unknown then.
+#[derive(Debug)]
+pub struct Stream {
+    output: Option<Output>,
+    /// Taken since the last flush.
+    unflushed: u64,
+    written: u64,
+    lost: u64,
+    error: Option<Error>,
+}
+
+impl Stream {
+    /// To this output.
+    pub const fn new(output: Output) -> Self {
+        Self { output: Some(output), unflushed: 0, written: 0, lost: 0, error: None }
+    }
+
+    fn settle(&mut self, result: Result<(), Error>) {
+        if let Err(error) = result {
+            self.output = None;
+            self.lost += std::mem::take(&mut self.unflushed);
+            self.error = Some(error);
+        }
+    }
+
+    fn flushed(&mut self, result: Result<(), Error>) {
+        self.settle(result);
+        self.written += std::mem::take(&mut self.unflushed);
+    }
+}
+
+impl Rows for Stream {
+    fn take(&mut self, row: &Row) {
+        self.unflushed += 1;
+        let Some(output) = &mut self.output else {
+            self.lost += std::mem::take(&mut self.unflushed);
+            return;
+        };
+        let taken = match row {
+            Row::Event(event) => output.event(event),
+            Row::Gap(gap) => output.gap(gap),
+        };
+        self.settle(taken);
+    }
+
+    fn tick(&mut self, _now: Timestamp) {
+        if let Some(output) = &mut self.output {
+            let flushed = output.flush();
+            self.flushed(flushed);
+        }
+    }
+
+    fn finish(&mut self, _now: Timestamp) {
+        if let Some(output) = self.output.take() {
+            let finished = output.finish();
+            self.flushed(finished);
+        }
+    }
+
+    fn counters(&self) -> (u64, u64) {
+        (self.written, self.lost)
+    }
+
+    fn over(&mut self) -> Option<Error> {
+        self.error.take()
+    }
+}
