@@ -6,6 +6,7 @@
 //!
 //! | in reading order | holds |
 //! |---|---|
+//! | [`config`] | [`Config`]: what a collector can be told |
 //! | [`collector`] | [`Collector`]: the threads, from start to the last row |
 //! | `worker` | the loop of one source |
 //! | [`rows`] | [`Rows`]: where rows go; the queue to the thread that writes them |
@@ -18,12 +19,14 @@
 
 pub mod accounting;
 pub mod collector;
+pub mod config;
 pub mod host;
 pub mod rows;
 mod worker;
 
 pub use accounting::Accounting;
-pub use collector::{Collector, Setup};
+pub use collector::{Collector, Ended, Setup};
+pub use config::Config;
 pub use rows::Rows;
 
 /// Reads the wall clock.

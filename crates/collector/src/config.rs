@@ -1,0 +1,126 @@
+//! What a collector can be told, by a file or on the command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use vtap_capture::live;
+use vtap_export::{FlagSet, Format};
+
+/// All of it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where packets come from.
+    pub source: Source,
+    /// How flows are followed.
+    pub tracking: Tracking,
+    /// Where rows of events go.
+    pub events: Events,
+    /// Which captures are kept beside the events.
+    pub record: Record,
+    /// What is told about the collector itself.
+    pub telemetry: Telemetry,
+    /// What the process may do once it runs.
+    pub privileges: Privileges,
+}
+
+/// `[source]`: where packets come from.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// `pcap`, `ring` or `udp`.
+    pub kind: live::Kind,
+    /// Interfaces, or `any`.
+    pub interfaces: Vec<String>,
+    /// UDP destination ports that carry VXLAN.
+    pub ports: Vec<u16>,
+    /// A BPF expression on packets as they come; empty for none.
+    pub filter: Option<String>,
+    /// Whether packets that are not mirrored are followed as they are.
+    pub plain: bool,
+    /// Bytes of the ring, or of a socket's buffer.
+    pub buffer: usize,
+    /// Most bytes taken of a packet.
+    pub snaplen: u32,
+    /// Whether interfaces receive frames for other addresses.
+    pub promiscuous: bool,
+    /// Threads; more than one with `ring` only.
+    pub threads: usize,
+}
+
+/// `[tracking]`: how flows are followed.
+#[derive(Clone, Debug)]
+pub struct Tracking {
+    /// The rules.
+    pub flow: vtap_flow::Config,
+    /// Envelopes taken off one packet at most.
+    pub max_depth: u8,
+    /// Whether VXLAN headers with reserved bits set are refused.
+    pub strict_vxlan: bool,
+    /// A BPF expression on the customer's frames.
+    pub inner_filter: Option<String>,
+}
+
+/// `[events]`: where rows go.
+#[derive(Clone, Debug)]
+pub struct Events {
+    /// Their form.
+    pub format: Format,
+    /// The directory for their files; standard output without one.
+    pub directory: Option<PathBuf>,
+    /// Which events.
+    pub flags: FlagSet,
+    /// Whether repeated handshakes and closes are rows as well.
+    pub retransmissions: bool,
+    /// The `resourceId` in rows of the firewall's shape.
+    pub resource_id: Option<String>,
+    /// Bytes after which a file is closed and another begun.
+    pub rotate_bytes: Option<u64>,
+    /// Time after which a file is closed and another begun.
+    pub rotate_every: Option<Duration>,
+    /// Files that are kept.
+    pub keep: Option<usize>,
+    /// Level of compression with zstd.
+    pub zstd: Option<i32>,
+    /// Bytes of free space below which nothing is written.
+    pub min_free: u64,
+    /// Rows that wait for the writer at most.
+    pub queue: usize,
+}
+
+/// `[record]`: the ring of captures beside the events.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The directory for them; nothing is recorded without one.
+    pub directory: Option<PathBuf>,
+    /// Whether packets are kept as they came, envelope and all.
+    pub outer: bool,
+    /// Whether files are pcapng, with an interface for each tap and VNI.
+    pub pcapng: bool,
+    /// Most bytes kept of a packet; 0 for all.
+    pub bytes_per_packet: u32,
+    /// Files kept, the one being written not counted.
+    pub file_count: usize,
+    /// Bytes after which a file is closed and another begun.
+    pub file_size: u64,
+    /// Bytes of packets that wait for the disk at most.
+    pub buffer: usize,
+    /// Bytes of free space below which nothing is written.
+    pub min_free: u64,
+}
+
+/// `[telemetry]`: what is told about the collector itself.
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    /// The address of `/metrics` and `/healthz`; none without one.
+    pub listen: Option<std::net::SocketAddr>,
+    /// How often counters are logged; never for none.
+    pub log_every: Option<Duration>,
+}
+
+/// `[privileges]`: what the process may do once everything is open.
+#[derive(Clone, Debug)]
+pub struct Privileges {
+    /// The user to become, where started as root.
+    pub user: Option<String>,
+    /// Whether Landlock keeps it to its output directories.
+    pub landlock: bool,
+}
