@@ -1,6 +1,8 @@
 //! What can be typed. Nothing here has an effect.
 
 mod bench;
+#[cfg(feature = "live")]
+mod collect;
 mod compare;
 
 use std::path::{Path, PathBuf};
@@ -12,6 +14,8 @@ use vtap_export::{FlagSet, Format};
 use vtap_flow::{Checksum, Profile, limits};
 
 pub(crate) use bench::{Bench, BenchFormat};
+#[cfg(feature = "live")]
+pub(crate) use collect::Collect;
 pub(crate) use compare::{Compare, CompareFormat};
 
 /// Makes sense of mirrored cloud traffic.
@@ -30,6 +34,9 @@ pub(crate) struct Vtap {
 pub(crate) enum Command {
     /// Replay captures and write the flow trace of the mirrored machines
     Replay(Replay),
+    /// Collect what is mirrored to this machine, and write the flow trace as it happens
+    #[cfg(feature = "live")]
+    Collect(Collect),
     /// Show what each packet was, the verdict on it and the state after it
     Trace(Trace),
     /// Write the customer's frames, taken out of their envelopes, to a capture file

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`args`] | what can be typed, with its help |
 //! | [`plan`] | from what was typed to sources, pipelines and sinks |
-//! | [`replay`], [`trace`], [`decap`], [`compare`](mod@compare), [`bench`](mod@bench) | the commands |
+//! | [`replay`], [`collect`], [`trace`], [`decap`], [`compare`](mod@compare), [`bench`](mod@bench) | the commands |
 //! | [`summary`] | the counters of a run, for people and as JSON |
 //! | [`progress`] | the bar, and the clock for `--speed` |
 //!
@@ -16,6 +16,8 @@
 
 mod args;
 mod bench;
+#[cfg(feature = "live")]
+mod collect;
 mod compare;
 mod decap;
 mod plan;
@@ -66,6 +68,8 @@ fn main() -> ExitCode {
         .init();
     let finish = match vtap.command {
         Command::Replay(args) => replay::run(&args),
+        #[cfg(feature = "live")]
+        Command::Collect(args) => collect::run(&args.config()),
         Command::Trace(args) => trace::run(&args),
         Command::Decap(args) => decap::run(&args),
         Command::Compare(args) => compare::run(&args),

@@ -9,6 +9,7 @@
 //! a call, and comes back when nothing is there, so that the caller can look at the clock. Whichever
 //! is used, [`hold`] keeps the ports bound, or the kernel answers every mirrored packet.
 
+use std::fmt;
 use std::time::Duration;
 
 use vtap_packet::Packet;
@@ -78,6 +79,15 @@ pub enum Kind {
     Pcap,
     /// UDP sockets.
     Udp,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Pcap => "pcap",
+            Self::Udp => "udp",
+        })
+    }
 }
 
 /// What to open.

@@ -4,6 +4,7 @@
 //! are made again, as raw IP, from what the socket tells: addresses, ports, lengths. What it does not
 //! tell (TTL, identification, type of service) is 0, and the UDP checksum too, which means none.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::fs;
 use std::io::{self, IoSliceMut};
@@ -43,7 +44,15 @@ pub struct Udp {
     interface: Interface,
     number: u64,
     room: Vec<u8>,
-    messages: MultiHeaders<SockaddrStorage>,
+}
+
+thread_local! {
+    /// What the system writes about datagrams. It is full of pointers, so it stays with the thread
+    /// that reads, which is not the one that opens.
+    static MESSAGES: RefCell<MultiHeaders<SockaddrStorage>> = {
+        let told = cmsg_space!(TimeSpec, u32, libc::in_pktinfo, libc::in6_pktinfo);
+        RefCell::new(MultiHeaders::preallocate(BATCH, Some(told)))
+    };
 }
 
 struct Bound {
@@ -103,10 +112,8 @@ impl Udp {
             snaplen: config.snaplen,
             name: device.unwrap_or("any").to_owned(),
         };
-        let told = cmsg_space!(TimeSpec, u32, libc::in_pktinfo, libc::in6_pktinfo);
-        let messages = MultiHeaders::preallocate(BATCH, Some(told));
         let room = vec![0; BATCH * (HEADERS + DATAGRAM)];
-        Ok(Self { sockets, interface, number: 0, room, messages })
+        Ok(Self { sockets, interface, number: 0, room })
     }
 
     /// The smallest buffer that the kernel granted to a socket, in bytes.
@@ -121,7 +128,8 @@ impl Live for Udp {
         let mut all = 0;
         for pass in 0..2 {
             for bound in &mut self.sockets {
-                let told = bound.receive(&mut self.room, &mut self.messages)?;
+                let told =
+                    MESSAGES.with_borrow_mut(|messages| bound.receive(&mut self.room, messages))?;
                 let slots = self.room.chunks_exact_mut(HEADERS + DATAGRAM);
                 for (told, slot) in told.iter().map_while(Option::as_ref).zip(slots) {
                     let data = told.remake(bound.port, slot);

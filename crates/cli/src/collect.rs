@@ -1,0 +1,204 @@
+//! `vtap collect`: the flow trace of what is mirrored to this machine, for as long as it runs.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use vtap_capture::live::{self, Hold, Kind, Opened};
+use vtap_collector::config::Source;
+use vtap_collector::rows::Stream;
+use vtap_collector::{Accounting, Collector, Config, Ended, Rows, Setup};
+use vtap_decap::{Decap, PortSet};
+use vtap_export::Output;
+use vtap_flow::Tracker;
+use vtap_packet::Timestamp;
+use vtap_pipeline::Pipeline;
+
+use crate::{Finish, plan};
+
+/// How often signals are looked for.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How long the last rows may take, once reading was stopped; the ring is drained before.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+pub(crate) fn run(config: &Config) -> anyhow::Result<Finish> {
+    let signals = Signals::catch()?;
+    let belts = open(config)?;
+    let _hold = hold(config);
+    let collector = Collector::start(Setup {
+        belts,
+        rows: rows(config)?,
+        flags: config.events.flags,
+        retransmissions: config.events.retransmissions,
+        queue: config.events.queue,
+        interfaces: config.source.interfaces.clone(),
+        now,
+    })?;
+    eprintln!("vtap: collecting from {}", description(config));
+    let mut log = Every::new(config.telemetry.log_every);
+    while !signals.stop() && !collector.is_over() {
+        thread::sleep(LOOK);
+        if signals.tell.swap(false, Ordering::Relaxed) {
+            eprintln!("{:#?}", collector.accounting());
+        }
+        if log.is_due() {
+            tracing::info!("{:?}", collector.accounting().rows);
+        }
+    }
+    finish(collector.stop(PATIENCE))
+}
+
+/// As tcpdump says what it listens on.
+fn description(config: &Config) -> String {
+    let Source { kind, interfaces, ports, plain, .. } = &config.source;
+    let interfaces = if interfaces.is_empty() { "any".to_owned() } else { interfaces.join(", ") };
+    let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
+    let everything = if *plain { ", and what is not mirrored" } else { "" };
+    format!("{interfaces}, source {kind}, UDP port {}{everything}", ports.join(", "))
+}
+
+fn open(config: &Config) -> anyhow::Result<Vec<(Opened, Pipeline)>> {
+    let source = &config.source;
+    let live = live::Config {
+        kind: source.kind,
+        interfaces: source.interfaces.clone(),
+        ports: source.ports.clone(),
+        filter: source.filter.clone(),
+        plain: source.plain,
+        buffer: source.buffer,
+        snaplen: source.snaplen,
+        promiscuous: source.promiscuous,
+    };
+    let opened = live::open(&live)?;
+    if let Opened::Udp(udp) = &opened
+        && udp.granted() < source.buffer
+    {
+        tracing::warn!(
+            "the kernel grants {} bytes of socket buffer, not {}; sysctl -w net.core.rmem_max={}",
+            udp.granted(),
+            source.buffer,
+            source.buffer,
+        );
+    }
+    Ok(vec![(opened, belt(config)?)])
+}
+
+fn belt(config: &Config) -> anyhow::Result<Pipeline> {
+    let decap = Decap::new(vtap_decap::Config {
+        ports: PortSet::new(config.source.ports.iter().copied()),
+        max_depth: config.tracking.max_depth,
+        strict_vxlan: config.tracking.strict_vxlan,
+        ..vtap_decap::Config::default()
+    });
+    let mut pipeline = Pipeline::new(decap, Some(Tracker::new(config.tracking.flow)));
+    pipeline.intake.plain = config.source.plain;
+    pipeline.intake.inner_filter = plan::filter(config.tracking.inner_filter.as_deref())?;
+    // Other sources have it in the kernel.
+    if config.source.kind == Kind::Udp {
+        pipeline.intake.outer_filter = plan::filter(config.source.filter.as_deref())?;
+    }
+    Ok(pipeline)
+}
+
+/// Keeps the kernel from answering what is mirrored.
+fn hold(config: &Config) -> Option<Hold> {
+    if config.source.kind == Kind::Udp {
+        return None;
+    }
+    let (hold, errors) = Hold::bind(&config.source.ports);
+    for error in errors {
+        // Whoever has the port keeps the kernel from answering.
+        tracing::info!("{error}");
+    }
+    Some(hold)
+}
+
+fn rows(config: &Config) -> anyhow::Result<Box<dyn Rows>> {
+    let mut output = Output::stream(config.events.format, Box::new(io::stdout()));
+    if let Some(id) = &config.events.resource_id {
+        output.set_resource_id(id);
+    }
+    Ok(Box::new(Stream::new(output)))
+}
+
+/// Tells how it ended: the last counters, and what failed.
+fn finish(ended: Ended) -> anyhow::Result<Finish> {
+    let Ended { accounting, sources, rows, written } = ended;
+    tell(&accounting);
+    if !written {
+        tracing::warn!("the output takes no rows; those that waited for it are given up");
+    }
+    for error in &sources {
+        eprintln!("vtap: {error}");
+    }
+    match rows {
+        Some(error) => Err(error.into()),
+        None if sources.is_empty() => Ok(Finish::Whole),
+        None => Ok(Finish::Damaged),
+    }
+}
+
+fn tell(accounting: &Accounting) {
+    eprintln!("{accounting:#?}");
+}
+
+/// What was asked from outside.
+struct Signals {
+    stop: Arc<AtomicBool>,
+    tell: Arc<AtomicBool>,
+    reload: Arc<AtomicBool>,
+}
+
+impl Signals {
+    fn catch() -> anyhow::Result<Self> {
+        let caught = Self { stop: Arc::default(), tell: Arc::default(), reload: Arc::default() };
+        let flags = [
+            (SIGTERM, &caught.stop),
+            (SIGINT, &caught.stop),
+            (SIGUSR1, &caught.tell),
+            (SIGHUP, &caught.reload),
+        ];
+        for (signal, flag) in flags {
+            signal_hook::flag::register(signal, Arc::clone(flag))
+                .context("cannot catch signals")?;
+        }
+        Ok(caught)
+    }
+
+    fn stop(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// Something that is due again and again.
+struct Every {
+    span: Option<Duration>,
+    next: Timestamp,
+}
+
+impl Every {
+    fn new(span: Option<Duration>) -> Self {
+        Self { span, next: now() + span.unwrap_or_default() }
+    }
+
+    fn is_due(&mut self) -> bool {
+        let Some(span) = self.span else { return false };
+        let time = now();
+        // Also where the clock was set back by more than the span.
+        if time < self.next && self.next.since(time) <= span {
+            return false;
+        }
+        self.next = time + span;
+        true
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a collector runs by the clock")]
+fn now() -> Timestamp {
+    Timestamp::EPOCH + SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
