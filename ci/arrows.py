@@ -17,7 +17,7 @@ MAY_USE = {
     "vtap-capture": {"vtap-packet"},
     "vtap-decap": {"vtap-packet"},
     "vtap-flow": {"vtap-packet"},
-    "vtap-files": set(),
+    "vtap-files": {"vtap-packet"},
     "vtap-export": {"vtap-packet", "vtap-flow", "vtap-files"},
     "vtap-pipeline": {"vtap-packet", "vtap-capture", "vtap-decap", "vtap-flow"},
     "vtap-collector": {"vtap-packet", "vtap-capture", "vtap-flow", "vtap-export", "vtap-pipeline"},

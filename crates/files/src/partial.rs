@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::Error;
+use crate::{Error, disk, name};
 
 /// A file that is written as `NAME.partial` and becomes `NAME` when it is finished.
 ///
@@ -26,9 +26,7 @@ impl Partial {
     /// When it cannot be created.
     pub fn create(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
-        let mut partial = path.clone().into_os_string();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
+        let partial = name::partial(&path);
         let file = File::create(&partial).map_err(Error::at(&partial))?;
         Ok(Self { file, path, partial })
     }
@@ -47,11 +45,7 @@ impl Partial {
     pub fn finish(self) -> Result<(), Error> {
         self.file.sync_all().map_err(Error::at(&self.path))?;
         fs::rename(&self.partial, &self.path).map_err(Error::at(&self.path))?;
-        let directory = match self.path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        File::open(directory).and_then(|file| file.sync_all()).map_err(Error::at(directory))
+        disk::sync_names(&self.path).map_err(Error::at(&self.path))
     }
 }
 
