@@ -46,6 +46,7 @@ pub mod format;
 pub mod json;
 pub mod output;
 pub mod packets;
+mod rows;
 #[cfg(test)]
 mod sample;
 pub mod text;

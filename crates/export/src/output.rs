@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use vtap_files::Partial;
 use vtap_flow::{Event, Gap, Sink};
 
-use crate::{Azure, Error, Format, Json, Text};
+use crate::rows::Rows;
+use crate::{Error, Format};
 
 /// Writes events in any [`Format`] to a stream or a file.
 ///
@@ -17,14 +18,7 @@ use crate::{Azure, Error, Format, Json, Text};
 pub struct Output {
     /// Named in errors; the one that a file has once it is complete.
     path: Option<PathBuf>,
-    rows: Rows,
-}
-
-enum Rows {
-    Text(Text<Target>),
-    Json(Json<Target>),
-    Azure(Azure<Target>),
-    None,
+    rows: Rows<Target>,
 }
 
 impl Output {
@@ -45,17 +39,13 @@ impl Output {
 
     /// Sets the `resourceId` of the firewall's shape, which is the only one that has it.
     pub fn set_resource_id(&mut self, id: &str) {
-        if let Rows::Azure(azure) = &mut self.rows {
-            azure.set_resource_id(id);
-        }
+        self.rows.set_resource_id(id);
     }
 
-    /// How many events the format had no place for: [`Azure::omitted`], 0 elsewhere.
+    /// How many events the format had no place for: [`Azure::omitted`](crate::Azure::omitted), 0
+    /// elsewhere.
     pub const fn omitted(&self) -> u64 {
-        match &self.rows {
-            Rows::Azure(azure) => azure.omitted(),
-            Rows::Text(_) | Rows::Json(_) | Rows::None => 0,
-        }
+        self.rows.omitted()
     }
 
     /// Writes what was gathered, so that a reader sees it now.
@@ -64,13 +54,7 @@ impl Output {
     ///
     /// When it cannot be written.
     pub fn flush(&mut self) -> Result<(), Error> {
-        let flushed = match &mut self.rows {
-            Rows::Text(text) => text.flush(),
-            Rows::Json(json) => json.flush(),
-            Rows::Azure(azure) => azure.flush(),
-            Rows::None => Ok(()),
-        };
-        flushed.map_err(|source| Error { path: self.path.clone(), source })
+        self.rows.flush().map_err(|source| Error { path: self.path.clone(), source })
     }
 
     /// Writes what is left; a file gets its name.
@@ -79,15 +63,9 @@ impl Output {
     ///
     /// When it cannot be written, or the file not renamed.
     pub fn finish(self) -> Result<(), Error> {
-        let finished = match self.rows {
-            Rows::Text(text) => text.finish(),
-            Rows::Json(json) => json.finish(),
-            Rows::Azure(azure) => azure.finish(),
-            Rows::None => return Ok(()),
-        };
-        match finished.map_err(|source| Error { path: self.path, source })? {
-            Target::Stream(_) => Ok(()),
-            Target::File(file) => Ok(file.finish()?),
+        match self.rows.finish().map_err(|source| Error { path: self.path, source })? {
+            Some(Target::File(file)) => Ok(file.finish()?),
+            Some(Target::Stream(_)) | None => Ok(()),
         }
     }
 }
@@ -96,40 +74,17 @@ impl Sink for Output {
     type Error = Error;
 
     fn event(&mut self, event: &Event) -> Result<(), Error> {
-        let taken = match &mut self.rows {
-            Rows::Text(text) => text.event(event),
-            Rows::Json(json) => json.event(event),
-            Rows::Azure(azure) => azure.event(event),
-            Rows::None => Ok(()),
-        };
-        taken.map_err(|source| Error { path: self.path.clone(), source })
+        self.rows.event(event).map_err(|source| Error { path: self.path.clone(), source })
     }
 
     fn gap(&mut self, gap: &Gap) -> Result<(), Error> {
-        let taken = match &mut self.rows {
-            Rows::Text(text) => text.gap(gap),
-            Rows::Json(json) => json.gap(gap),
-            Rows::Azure(azure) => azure.gap(gap),
-            Rows::None => Ok(()),
-        };
-        taken.map_err(|source| Error { path: self.path.clone(), source })
+        self.rows.gap(gap).map_err(|source| Error { path: self.path.clone(), source })
     }
 }
 
 impl fmt::Debug for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Output").field("path", &self.path).finish_non_exhaustive()
-    }
-}
-
-impl Rows {
-    fn new(format: Format, target: Target) -> Self {
-        match format {
-            Format::Text => Self::Text(Text::new(target)),
-            Format::Json => Self::Json(Json::new(target)),
-            Format::Azure => Self::Azure(Azure::new(target)),
-            Format::None => Self::None,
-        }
     }
 }
 
