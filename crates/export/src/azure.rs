@@ -33,7 +33,7 @@ pub const RESOURCE_ID: &str = "/SUBSCRIPTIONS/00000000-0000-0000-0000-0000000000
 /// Writes events as rows of the firewall's flow trace.
 #[derive(Debug)]
 pub struct Azure<W> {
-    batch: Batch<W>,
+    pub(crate) batch: Batch<W>,
     clock: Clock,
     /// From the end of the time to the source address.
     head: String,

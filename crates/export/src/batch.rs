@@ -8,6 +8,7 @@ use crate::community::Ids;
 /// Gathers rows and writes them many at a time.
 pub(crate) struct Batch<W> {
     rows: Vec<u8>,
+    gathered: u64,
     ids: Ids,
     writer: W,
 }
@@ -23,13 +24,27 @@ impl<W: Write> Batch<W> {
     pub(crate) fn new(writer: W, head: &str) -> Self {
         let mut rows = Vec::with_capacity(BATCH_BYTES + ROW_BYTES);
         rows.extend_from_slice(head.as_bytes());
-        Self { rows, ids: Ids::default(), writer }
+        Self { rows, gathered: 0, ids: Ids::default(), writer }
     }
 
     /// Takes the row that `put` appends; an id for which it leaves room is written later.
     pub(crate) fn row(&mut self, put: impl FnOnce(&mut Vec<u8>, &mut Ids)) -> io::Result<()> {
         put(&mut self.rows, &mut self.ids);
+        self.gathered += 1;
         if self.rows.len() >= BATCH_BYTES { self.write() } else { Ok(()) }
+    }
+
+    /// How many rows have not gone out.
+    pub(crate) const fn gathered(&self) -> u64 {
+        self.gathered
+    }
+
+    pub(crate) const fn writer(&self) -> &W {
+        &self.writer
+    }
+
+    pub(crate) const fn writer_mut(&mut self) -> &mut W {
+        &mut self.writer
     }
 
     /// Writes what is there and flushes the writer.
@@ -49,6 +64,7 @@ impl<W: Write> Batch<W> {
         let written = self.writer.write_all(&self.rows);
         // After an error too: nobody knows how much of it went out.
         self.rows.clear();
+        self.gathered = 0;
         written
     }
 }

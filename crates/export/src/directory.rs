@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::PathBuf;
 
-use vtap_files::Partial;
+use vtap_files::{Partial, Rotating, Rotation};
+use vtap_packet::Timestamp;
 
-use crate::{Error, Format, Output};
+use crate::{Error, Format, Output, Rotated};
 
 /// A directory for the files of one run.
 ///
@@ -44,6 +45,26 @@ impl Directory {
             Some(name) => Ok(Output::file(format, Partial::create(self.path.join(name))?)),
             None => Ok(Output::none()),
         }
+    }
+
+    /// An output of events to files that are begun by size and time, called after the format's
+    /// file: `events-20251201T000000Z.json`. What a killed run left of them is completed.
+    /// [`Format::None`] has none.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be read, or `rotation` has no meaning.
+    pub fn rotated(
+        &self,
+        format: Format,
+        rotation: Rotation,
+        now: Timestamp,
+    ) -> Result<Rotated, Error> {
+        let Some(name) = format.file_name().and_then(|name| name.split_once('.')) else {
+            return Ok(Rotated::none());
+        };
+        let rotating = Rotating::open(&self.path, name.into(), &format.head(), rotation)?;
+        Ok(Rotated::new(format, rotating, now))
     }
 }
 

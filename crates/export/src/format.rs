@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::FlagSet;
+use crate::{FlagSet, text};
 
 /// How events are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -49,6 +49,14 @@ impl Format {
             Self::Json => Some("events.json"),
             Self::Azure => Some("flow-trace.json"),
             Self::None => None,
+        }
+    }
+
+    /// What a file begins with before the first event: the headings of text, nothing elsewhere.
+    pub fn head(self) -> String {
+        match self {
+            Self::Text => text::headings(),
+            Self::Json | Self::Azure | Self::None => String::new(),
         }
     }
 }

@@ -40,7 +40,7 @@ use crate::field::{self, text};
 /// Writes events as JSON lines.
 #[derive(Debug)]
 pub struct Json<W> {
-    batch: Batch<W>,
+    pub(crate) batch: Batch<W>,
     clock: Clock,
 }
 

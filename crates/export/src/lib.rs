@@ -13,6 +13,7 @@
 //! | [`packets`] | [`Packets`](packets::Packets): one row a packet, with the verdict on it |
 //! | [`format`](mod@format) | [`Format`]: names, files, the events shown by default |
 //! | [`output`] | [`Output`]: any of them, chosen at run time |
+//! | [`rotated`] | [`Rotated`]: files begun by size and time, for a collector; never fails |
 //! | [`directory`] | [`Directory`]: files that appear under their name once they are complete |
 //! | [`error`] | [`Error`]: what could not be written, and where |
 //!
@@ -24,7 +25,8 @@
 //!   `flush` and on `finish`, and ends at the end of a row. Nothing goes out on drop, so a run
 //!   that stops early still has to `finish`.
 //! * **Loss.** An event is written, or an error comes back. After an error the batch is gone and
-//!   the output is over; no row is written twice. A [`Filtered`] sink leaves out what was not
+//!   the output is over; no row is written twice. [`Rotated`] alone goes on: it counts what is
+//!   lost. A [`Filtered`] sink leaves out what was not
 //!   asked for, and [`Azure`] counts the rows that its shape has no place for.
 //! * **Memory.** Nothing is allocated for each event.
 
@@ -46,6 +48,7 @@ pub mod format;
 pub mod json;
 pub mod output;
 pub mod packets;
+pub mod rotated;
 mod rows;
 #[cfg(test)]
 mod sample;
@@ -58,4 +61,5 @@ pub use flags::{Filtered, FlagSet, UnknownFlag};
 pub use format::{Format, UnknownFormat};
 pub use json::Json;
 pub use output::Output;
+pub use rotated::Rotated;
 pub use text::Text;

@@ -26,6 +26,14 @@ impl<W: Write> Rows<W> {
         }
     }
 
+    /// Rows for a writer that has seen to the head, [`Format::head`], itself.
+    pub(crate) fn headless(format: Format, writer: W) -> Self {
+        match format {
+            Format::Text => Self::Text(Text::headless(writer)),
+            Format::Json | Format::Azure | Format::None => Self::new(format, writer),
+        }
+    }
+
     pub(crate) fn set_resource_id(&mut self, id: &str) {
         if let Self::Azure(azure) = self {
             azure.set_resource_id(id);
@@ -55,6 +63,34 @@ impl<W: Write> Rows<W> {
             Self::Json(json) => json.finish().map(Some),
             Self::Azure(azure) => azure.finish().map(Some),
             Self::None => Ok(None),
+        }
+    }
+
+    /// How many rows were gathered and have not been written.
+    pub(crate) const fn gathered(&self) -> u64 {
+        match self {
+            Self::Text(text) => text.batch.gathered(),
+            Self::Json(json) => json.batch.gathered(),
+            Self::Azure(azure) => azure.batch.gathered(),
+            Self::None => 0,
+        }
+    }
+
+    pub(crate) const fn writer(&self) -> Option<&W> {
+        match self {
+            Self::Text(text) => Some(text.batch.writer()),
+            Self::Json(json) => Some(json.batch.writer()),
+            Self::Azure(azure) => Some(azure.batch.writer()),
+            Self::None => None,
+        }
+    }
+
+    pub(crate) const fn writer_mut(&mut self) -> Option<&mut W> {
+        match self {
+            Self::Text(text) => Some(text.batch.writer_mut()),
+            Self::Json(json) => Some(json.batch.writer_mut()),
+            Self::Azure(azure) => Some(azure.batch.writer_mut()),
+            Self::None => None,
         }
     }
 }

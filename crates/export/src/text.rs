@@ -22,7 +22,7 @@ use crate::field::{self, text};
 /// Writes events as rows of text.
 #[derive(Debug)]
 pub struct Text<W> {
-    batch: Batch<W>,
+    pub(crate) batch: Batch<W>,
     layout: Layout,
 }
 
@@ -31,6 +31,11 @@ impl<W: Write> Text<W> {
     /// no event follows.
     pub fn new(writer: W) -> Self {
         Self { batch: Batch::new(writer, &headings()), layout: Layout::new() }
+    }
+
+    /// Writes rows only, to a writer that has the headings.
+    pub(crate) fn headless(writer: W) -> Self {
+        Self { batch: Batch::new(writer, ""), layout: Layout::new() }
     }
 
     /// Writes what was gathered and flushes the writer.
@@ -79,7 +84,7 @@ const STATE: usize = 11;
 /// `client`, `server`
 const SIDE: usize = 6;
 
-fn headings() -> String {
+pub(crate) fn headings() -> String {
     format!(
         "{:TIME$} {:>PACKET$} {:>VNI$} {:ENDPOINT$} {:ENDPOINT$} {:FLAG$} {:STATE$} SIDE\n",
         "TIME", "PACKET", "VNI", "SOURCE", "DESTINATION", "FLAG", "STATE",
