@@ -20,7 +20,7 @@ MAY_USE = {
     "vtap-files": {"vtap-packet"},
     "vtap-export": {"vtap-packet", "vtap-flow", "vtap-files"},
     "vtap-pipeline": {"vtap-packet", "vtap-capture", "vtap-decap", "vtap-flow"},
-    "vtap-collector": {"vtap-packet", "vtap-capture", "vtap-flow", "vtap-export", "vtap-pipeline"},
+    "vtap-collector": {"vtap-packet", "vtap-capture", "vtap-flow", "vtap-export", "vtap-files", "vtap-pipeline"},
     "vtap-synth": {"vtap-packet"},
     "vtap-compare": {"vtap-packet"},
     "vtap": ALL,

@@ -10,10 +10,11 @@ use anyhow::Context;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use vtap_capture::live::{self, Hold, Kind, Opened};
 use vtap_collector::config::Source;
-use vtap_collector::rows::Stream;
+use vtap_collector::places::{Files, Stream};
 use vtap_collector::{Accounting, Collector, Config, Ended, Rows, Setup};
 use vtap_decap::{Decap, PortSet};
-use vtap_export::Output;
+use vtap_export::{Directory, Output};
+use vtap_files::Rotation;
 use vtap_flow::Tracker;
 use vtap_packet::Timestamp;
 use vtap_pipeline::Pipeline;
@@ -119,11 +120,24 @@ fn hold(config: &Config) -> Option<Hold> {
 }
 
 fn rows(config: &Config) -> anyhow::Result<Box<dyn Rows>> {
-    let mut output = Output::stream(config.events.format, Box::new(io::stdout()));
-    if let Some(id) = &config.events.resource_id {
-        output.set_resource_id(id);
-    }
-    Ok(Box::new(Stream::new(output)))
+    let events = &config.events;
+    let id = events.resource_id.as_deref();
+    let Some(directory) = &events.directory else {
+        let mut output = Output::stream(events.format, Box::new(io::stdout()));
+        id.into_iter().for_each(|id| output.set_resource_id(id));
+        return Ok(Box::new(Stream::new(output)));
+    };
+    let rotation = Rotation {
+        bytes: events.rotate_bytes,
+        every: events.rotate_every,
+        keep: events.keep,
+        compression: events.zstd,
+        min_free_bytes: events.min_free,
+        ..Rotation::default()
+    };
+    let mut rotated = Directory::create(directory)?.rotated(events.format, rotation, now())?;
+    id.into_iter().for_each(|id| rotated.set_resource_id(id));
+    Ok(Box::new(Files::new(rotated)))
 }
 
 /// Tells how it ended: the last counters, and what failed.

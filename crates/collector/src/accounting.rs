@@ -42,12 +42,14 @@ pub struct RowCounters {
     pub written: u64,
     /// Dropped because they could not be written.
     pub lost: u64,
+    /// Without a place in the format.
+    pub omitted: u64,
 }
 
 impl RowCounters {
     /// Rows on their way.
     pub const fn waiting(&self) -> u64 {
-        self.made.saturating_sub(self.overflowed + self.written + self.lost)
+        self.made.saturating_sub(self.overflowed + self.written + self.lost + self.omitted)
     }
 }
 
@@ -69,8 +71,11 @@ impl Accounting {
     /// If one does not hold: a packet or a row was lost or counted twice, so no number can be trusted.
     pub fn assert_laws(&self) {
         self.report.assert_laws();
-        let RowCounters { made, overflowed, written, lost } = self.rows;
-        assert!(made == overflowed + written + lost, "broken law: rows in {self:?}");
+        let RowCounters { made, overflowed, written, lost, omitted } = self.rows;
+        assert!(
+            made == overflowed + written + lost + omitted,
+            "broken law: made = overflowed + written + lost + omitted in {self:?}"
+        );
         assert!(
             self.source.received >= self.source.dropped + self.report.packets,
             "broken law: more packets read than the kernel had, in {self:?}"

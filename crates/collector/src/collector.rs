@@ -15,7 +15,7 @@ use vtap_pipeline::Pipeline;
 use crate::Now;
 use crate::accounting::{Accounting, RowCounters};
 use crate::host::{self, Nic, Softnet};
-use crate::rows::{self, Counts, Queued, Rows};
+use crate::rows::{self, Counts, Queued, Rows, Taken};
 use crate::worker::{Slot, Worker};
 
 /// How often what was gathered is written.
@@ -228,15 +228,18 @@ fn write(
 }
 
 impl Counts {
-    fn settle(&self, (written, lost): (u64, u64)) {
+    fn settle(&self, taken: Taken) {
+        let Taken { written, lost, omitted } = taken;
         self.written.store(written, Ordering::Relaxed);
         self.lost.store(lost, Ordering::Relaxed);
+        self.omitted.store(omitted, Ordering::Relaxed);
     }
 
     fn read(&self) -> RowCounters {
-        let [written, lost, overflowed, made] =
-            [&self.written, &self.lost, &self.overflowed, &self.made]
+        // Those at the end of the way first, so that none is seen there that was not made.
+        let [written, lost, omitted, overflowed, made] =
+            [&self.written, &self.lost, &self.omitted, &self.overflowed, &self.made]
                 .map(|count| count.load(Ordering::Relaxed));
-        RowCounters { made, overflowed, written, lost }
+        RowCounters { made, overflowed, written, lost, omitted }
     }
 }

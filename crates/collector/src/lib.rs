@@ -10,6 +10,7 @@
 //! | [`collector`] | [`Collector`]: the threads, from start to the last row |
 //! | `worker` | the loop of one source |
 //! | [`rows`] | [`Rows`]: where rows go; the queue to the thread that writes them |
+//! | [`places`] | [`Stream`](places::Stream), [`Files`](places::Files): where rows are written to |
 //! | [`accounting`] | [`Accounting`]: what every layer saw and dropped, and the laws between them |
 //! | [`host`] | counters of the machine: network cards, and the kernel's backlog |
 //!
@@ -21,6 +22,7 @@ pub mod accounting;
 pub mod collector;
 pub mod config;
 pub mod host;
+pub mod places;
 pub mod rows;
 mod worker;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
-use vtap_export::{Error, Output};
+use vtap_export::Error;
 use vtap_flow::{Event, Gap, Sink};
 use vtap_packet::Timestamp;
 
@@ -21,13 +21,24 @@ pub trait Rows: Send {
     /// Writes what is left, and gives files their names.
     fn finish(&mut self, now: Timestamp);
 
-    /// Rows taken that were given to the system to write, and rows given up.
-    fn counters(&self) -> (u64, u64);
+    /// What became of the rows taken.
+    fn counters(&self) -> Taken;
 
     /// Whether there is no use in going on, and why: the reader of a pipe is gone.
     fn over(&mut self) -> Option<Error> {
         None
     }
+}
+
+/// What became of the rows that a place has taken; the rest waits in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Given to the system to write.
+    pub written: u64,
+    /// Given up, as they could not be written.
+    pub lost: u64,
+    /// Without a place in the format.
+    pub omitted: u64,
 }
 
 /// A row.
@@ -65,6 +76,7 @@ pub(crate) struct Counts {
     pub(crate) overflowed: AtomicU64,
     pub(crate) written: AtomicU64,
     pub(crate) lost: AtomicU64,
+    pub(crate) omitted: AtomicU64,
 }
 
 /// A queue that holds about so many rows, with an end for each of several belts.
@@ -145,74 +157,5 @@ impl Queued {
         batch.clear();
         // With the queue full of them there is no use for one more.
         let _ = self.empty.try_send(batch);
-    }
-}
-
-/// Rows to a stream, standard output as a rule. An error ends it: what a pipe or a file has taken of
-/// the rows before is unknown then.
-#[derive(Debug)]
-pub struct Stream {
-    output: Option<Output>,
-    /// Taken since the last flush.
-    unflushed: u64,
-    written: u64,
-    lost: u64,
-    error: Option<Error>,
-}
-
-impl Stream {
-    /// To this output.
-    pub const fn new(output: Output) -> Self {
-        Self { output: Some(output), unflushed: 0, written: 0, lost: 0, error: None }
-    }
-
-    fn settle(&mut self, result: Result<(), Error>) {
-        if let Err(error) = result {
-            self.output = None;
-            self.lost += std::mem::take(&mut self.unflushed);
-            self.error = Some(error);
-        }
-    }
-
-    fn flushed(&mut self, result: Result<(), Error>) {
-        self.settle(result);
-        self.written += std::mem::take(&mut self.unflushed);
-    }
-}
-
-impl Rows for Stream {
-    fn take(&mut self, row: &Row) {
-        self.unflushed += 1;
-        let Some(output) = &mut self.output else {
-            self.lost += std::mem::take(&mut self.unflushed);
-            return;
-        };
-        let taken = match row {
-            Row::Event(event) => output.event(event),
-            Row::Gap(gap) => output.gap(gap),
-        };
-        self.settle(taken);
-    }
-
-    fn tick(&mut self, _now: Timestamp) {
-        if let Some(output) = &mut self.output {
-            let flushed = output.flush();
-            self.flushed(flushed);
-        }
-    }
-
-    fn finish(&mut self, _now: Timestamp) {
-        if let Some(output) = self.output.take() {
-            let finished = output.finish();
-            self.flushed(finished);
-        }
-    }
-
-    fn counters(&self) -> (u64, u64) {
-        (self.written, self.lost)
-    }
-
-    fn over(&mut self) -> Option<Error> {
-        self.error.take()
     }
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use vtap_capture::live::{Counters, Live};
 use vtap_capture::{Error, Interface};
-use vtap_collector::rows::Row;
+use vtap_collector::rows::{Row, Taken};
 use vtap_collector::{Collector, Ended, Rows, Setup};
 use vtap_decap::Decap;
 use vtap_export::FlagSet;
@@ -105,8 +105,8 @@ impl Rows for Kept {
 
     fn finish(&mut self, _now: Timestamp) {}
 
-    fn counters(&self) -> (u64, u64) {
-        (self.written, 0)
+    fn counters(&self) -> Taken {
+        Taken { written: self.written, ..Taken::default() }
     }
 
     fn over(&mut self) -> Option<vtap_export::Error> {
