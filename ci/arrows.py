@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 ALL = {"vtap-packet", "vtap-capture", "vtap-decap", "vtap-flow", "vtap-export", "vtap-pipeline",
-       "vtap-synth", "vtap-compare", "vtap-files", "vtap-collector"}
+       "vtap-synth", "vtap-compare", "vtap-files", "vtap-collector", "vtap-doctor"}
 
 MAY_USE = {
     "vtap-packet": set(),
@@ -23,6 +23,7 @@ MAY_USE = {
     "vtap-collector": {"vtap-packet", "vtap-capture", "vtap-flow", "vtap-export", "vtap-files", "vtap-pipeline"},
     "vtap-synth": {"vtap-packet"},
     "vtap-compare": {"vtap-packet"},
+    "vtap-doctor": set(),
     "vtap": ALL,
     "vtap-testkit": {"vtap-packet"},
     "vtap-benches": ALL | {"vtap", "vtap-testkit"},
