@@ -4,6 +4,7 @@ mod bench;
 #[cfg(feature = "live")]
 mod collect;
 mod compare;
+mod doctor;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -17,6 +18,7 @@ pub(crate) use bench::{Bench, BenchFormat};
 #[cfg(feature = "live")]
 pub(crate) use collect::Collect;
 pub(crate) use compare::{Compare, CompareFormat};
+pub(crate) use doctor::{Doctor, DoctorFormat};
 
 /// Makes sense of mirrored cloud traffic.
 ///
@@ -45,6 +47,8 @@ pub(crate) enum Command {
     Compare(Compare),
     /// Measure how fast this machine decapsulates and tracks
     Bench(Bench),
+    /// Check what makes this machine lose mirrored packets, and say the command that mends it
+    Doctor(Doctor),
     /// Print a completion script for a shell
     Completions {
         /// The shell

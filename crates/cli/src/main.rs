@@ -4,13 +4,13 @@
 //! |---|---|
 //! | [`args`] | what can be typed, with its help |
 //! | [`plan`] | from what was typed to sources, pipelines and sinks |
-//! | [`replay`], [`collect`], [`trace`], [`decap`], [`compare`](mod@compare), [`bench`](mod@bench) | the commands |
+//! | [`replay`], [`collect`](mod@collect), [`trace`], [`decap`], [`compare`](mod@compare), [`bench`](mod@bench), [`doctor`](mod@doctor) | the commands |
 //! | [`summary`] | the counters of a run, for people and as JSON |
 //! | [`progress`] | the bar, and the clock for `--speed` |
 //!
 //! Results go to standard output; progress, summary and errors to standard error. This file holds
-//! the exit status: 0 done, 1 finished but some input was damaged or unreadable, 2 wrong usage or
-//! nothing could be opened. A closed pipe ends quietly.
+//! the exit status: 0 done, 1 finished but some input was damaged or unreadable (or a check of this
+//! machine fails), 2 wrong usage or nothing could be opened. A closed pipe ends quietly.
 
 #![forbid(unsafe_code)]
 
@@ -20,6 +20,7 @@ mod bench;
 mod collect;
 mod compare;
 mod decap;
+mod doctor;
 mod plan;
 mod progress;
 mod replay;
@@ -41,6 +42,8 @@ pub(crate) enum Finish {
     Whole,
     /// Some input was damaged or could not be read.
     Damaged,
+    /// A check of this machine fails.
+    Ailing,
 }
 
 /// A sink for commands that show no events.
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Command::Decap(args) => decap::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Vtap::command(), "vtap", &mut script);
@@ -83,7 +87,7 @@ fn main() -> ExitCode {
     };
     match finish {
         Ok(Finish::Whole) => ExitCode::SUCCESS,
-        Ok(Finish::Damaged) => ExitCode::from(1),
+        Ok(Finish::Damaged | Finish::Ailing) => ExitCode::from(1),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("vtap: {error:#}");
