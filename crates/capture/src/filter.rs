@@ -35,6 +35,23 @@ impl Filter {
     pub fn matches(&self, frame: &[u8]) -> bool {
         self.program.filter(frame)
     }
+
+    /// The program, for the kernel to run.
+    pub(crate) fn instructions(&self) -> Vec<libc::sock_filter> {
+        // The crate has no access to the fields of an instruction but its text, the four numbers
+        // in their order. They are not for longer than the text is made.
+        let read = |text: &str| {
+            let mut numbers = text.split(' ');
+            Some(libc::sock_filter {
+                code: numbers.next()?.parse().ok()?,
+                jt: numbers.next()?.parse().ok()?,
+                jf: numbers.next()?.parse().ok()?,
+                k: numbers.next()?.parse().ok()?,
+            })
+        };
+        let instructions = self.program.get_instructions().iter();
+        instructions.filter_map(|instruction| read(&instruction.to_string())).collect()
+    }
 }
 
 impl fmt::Debug for Filter {

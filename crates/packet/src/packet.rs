@@ -16,8 +16,8 @@ pub struct Packet<'a> {
     pub time: Timestamp,
     /// What the first byte of `data` belongs to.
     pub link: LinkType,
-    /// Capture interface: the id in the pcapng file or in the merge of files. Once decapsulated,
-    /// the [place](Self::place).
+    /// Capture interface: the id in the pcapng file or in the merge of files, live the kernel's
+    /// index. Once decapsulated, the [place](Self::place).
     pub interface: u32,
     /// Length of this frame on the wire, in bytes; at least `data.len()`.
     pub wire_len: u32,

@@ -3,6 +3,7 @@
 //! | `--source` | what it is | what it needs |
 //! |---|---|---|
 //! | `pcap` | [`Pcap`]: libpcap, whose ring lends its slots | `CAP_NET_RAW` |
+//! | `ring` | [`Ring`]: our own ring of the kernel's, shared out among threads by flow | `CAP_NET_RAW` |
 //! | `udp` | [`Udp`]: sockets bound to the VXLAN ports | nothing; the kernel reassembles, the outer headers are made again |
 //!
 //! All are a [`Live`]: it calls back with each packet, as a ring lends a slot for no longer than
@@ -19,11 +20,13 @@ use crate::{Error, Filter, Interface};
 mod expression;
 pub mod hold;
 mod pcap;
+pub mod ring;
 mod sockets;
 mod udp;
 
 pub use hold::Hold;
 pub use pcap::Pcap;
+pub use ring::Ring;
 pub use udp::Udp;
 
 /// A live source: hands over packets as they come.
