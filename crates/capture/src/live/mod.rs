@@ -80,6 +80,8 @@ pub enum Kind {
     /// libpcap.
     #[default]
     Pcap,
+    /// The ring.
+    Ring,
     /// UDP sockets.
     Udp,
 }
@@ -88,6 +90,7 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Pcap => "pcap",
+            Self::Ring => "ring",
             Self::Udp => "udp",
         })
     }
@@ -139,6 +142,7 @@ impl Default for Config {
 pub fn open(config: &Config) -> Result<Opened, Error> {
     Ok(match config.kind {
         Kind::Pcap => Opened::Pcap(Pcap::open(config)?),
+        Kind::Ring => Opened::Ring(Ring::open(config)?),
         Kind::Udp => Opened::Udp(Udp::open(config)?),
     })
 }
@@ -148,6 +152,8 @@ pub fn open(config: &Config) -> Result<Opened, Error> {
 pub enum Opened {
     /// See [`Pcap`].
     Pcap(Pcap),
+    /// See [`Ring`].
+    Ring(Ring),
     /// See [`Udp`].
     Udp(Udp),
 }
@@ -156,6 +162,7 @@ impl Live for Opened {
     fn poll(&mut self, wait: Duration, take: impl FnMut(Packet<'_>)) -> Result<usize, Error> {
         match self {
             Self::Pcap(source) => source.poll(wait, take),
+            Self::Ring(source) => source.poll(wait, take),
             Self::Udp(source) => source.poll(wait, take),
         }
     }
@@ -163,6 +170,7 @@ impl Live for Opened {
     fn counters(&mut self) -> Result<Counters, Error> {
         match self {
             Self::Pcap(source) => source.counters(),
+            Self::Ring(source) => source.counters(),
             Self::Udp(source) => source.counters(),
         }
     }
@@ -170,6 +178,7 @@ impl Live for Opened {
     fn interface(&self, id: u32) -> Option<&Interface> {
         match self {
             Self::Pcap(source) => source.interface(id),
+            Self::Ring(source) => source.interface(id),
             Self::Udp(source) => source.interface(id),
         }
     }
