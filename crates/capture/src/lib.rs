@@ -13,7 +13,7 @@
 //! | [`damage`] | [`Damage`]: what could not be read, where, and why |
 //! | [`error`] | [`Error`]: which file, which step, what to do |
 //! | [`live`] | [`Live`](live::Live): packets as they come (feature `live`) |
-//! | [`write`](mod@write) | [`PcapWriter`], [`PcapngWriter`] |
+//! | [`write`](mod@write) | [`PcapWriter`], [`PcapngWriter`]; [`Frames`](write::Frames), either of them for any number of taps |
 //! | `filter` | `Filter`, `FilterSet`: BPF over any slice (feature `live`) |
 //!
 //! A bad packet is data: it is set aside as [`Damage`], and reading goes on behind it. A bad

@@ -7,8 +7,9 @@ use std::io;
 use std::process::Command;
 
 use common::{SECONDS, data, read};
+use vtap_capture::write::{self, Format, Frames};
 use vtap_capture::{PcapWriter, PcapngWriter};
-use vtap_packet::{LinkType, Packet, Timestamp};
+use vtap_packet::{LinkType, Packet, Timestamp, Tunnel, Vni};
 
 fn packet(number: u64, data: &[u8]) -> Packet<'_> {
     Packet {
@@ -120,12 +121,52 @@ impl io::Write for Full {
 #[test]
 fn a_full_disk_is_an_error_at_the_latest_at_the_end() {
     let large = data(1, 60_000);
-    let mut writer = PcapWriter::new(Full(2 << 20), LinkType::ETHERNET).unwrap();
+    let mut writer = PcapWriter::new(write::buffered(Full(2 << 20)), LinkType::ETHERNET).unwrap();
     let written = (0..100).take_while(|at| writer.write(&packet(*at, &large)).is_ok()).count();
     assert!((30..60).contains(&written), "{written}");
 
-    let mut writer = PcapngWriter::new(Full(100)).unwrap();
+    let mut writer = PcapngWriter::new(write::buffered(Full(100))).unwrap();
     writer.add_interface("eth0", None, LinkType::ETHERNET).unwrap();
     writer.write(0, &packet(0, &large)).unwrap();
     assert_eq!(writer.finish().unwrap_err().kind(), io::ErrorKind::StorageFull);
+}
+
+#[test]
+fn pcap_has_one_link_type_and_tells_of_packets_of_others() {
+    let mut frames = Frames::new(Vec::new(), Format::Pcap).unwrap();
+    let large = data(1, 60);
+    let raw = |at| Packet { link: LinkType::RAW, ..packet(at, &large) };
+    let first = packet(0, &large);
+    assert!(frames.write(&first).unwrap());
+    assert!(!frames.write(&raw(1)).unwrap());
+    assert!(frames.write(&packet(2, &large)).unwrap());
+    assert_eq!(frames.left_out(), 1);
+    assert_eq!(read(&frames.finish().unwrap()).packets.len(), 2);
+
+    let empty = Frames::new(Vec::new(), Format::Pcap).unwrap().finish().unwrap();
+    assert_eq!(read(&empty).packets.len(), 0);
+}
+
+#[test]
+fn pcapng_has_an_interface_for_each_tap_and_a_bounded_number_of_them() {
+    let mut frames = Frames::new(Vec::new(), Format::Pcapng).unwrap();
+    frames.name_interface(3, "eth3");
+    let bytes = data(1, 60);
+    let plain = Packet { interface: 3, ..packet(0, &bytes) };
+    frames.write(&plain).unwrap();
+    for vni in 0..5000 {
+        let tunnel = Tunnel {
+            src: [10, 0, 2, 4].into(),
+            dst: [10, 1, 1, 4].into(),
+            src_port: 1,
+            dst_port: 4789,
+            vni: Vni::new(vni),
+            depth: 1,
+        };
+        frames.write(&Packet { tunnel: Some(tunnel), ..plain }).unwrap();
+    }
+    let read = read(&frames.finish().unwrap());
+    assert_eq!(read.packets.len(), 5001);
+    let last = read.packets.last().unwrap().interface;
+    assert_eq!(last as usize, write::MAX_INTERFACES);
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
+use vtap_capture::write::buffered;
 use vtap_capture::{PcapWriter, PcapngWriter};
 use vtap_decap::Decap;
 use vtap_flow::{Config, Copies, Event, Profile, Tracker};
@@ -128,7 +129,7 @@ impl Folder {
         is_in: impl Fn(&Captured) -> bool,
     ) -> PathBuf {
         let path = self.0.join(name);
-        let file = fs::File::create(&path).unwrap();
+        let file = buffered(fs::File::create(&path).unwrap());
         let packets = packets.iter().filter(|packet| is_in(packet));
         let packets = packets.map(|packet| frame::packet(1, packet.time, &packet.frame));
         if name.ends_with(".pcapng") {

@@ -1,16 +1,23 @@
 //! Capture files out.
 //!
-//! Packets go through a buffer of 1 MiB, so an error of the disk shows at a later write, or at
-//! `finish`, without which it may not show at all. After an error the file ends in a cut packet.
+//! The writers hand every header and packet on as it comes: give them memory, or something
+//! [`buffered`], whose errors show at a later write or at `finish`. After an error the file ends in
+//! a cut packet.
 
+mod frames;
 mod pcap;
 mod pcapng;
 
+use std::io::{BufWriter, Write};
+
+pub use frames::{Format, Frames, MAX_INTERFACES};
 pub use pcap::PcapWriter;
 pub use pcapng::PcapngWriter;
 
-/// Bytes gathered before the system is asked to write.
-const BUFFER: usize = 1 << 20;
+/// Gathers 1 MiB before the system is asked to write.
+pub fn buffered<W: Write>(out: W) -> BufWriter<W> {
+    BufWriter::with_capacity(1 << 20, out)
+}
 
 /// The snaplen that headers claim: libpcap's maximum, so that its readers take every packet.
 const SNAPLEN: u32 = 262_144;

@@ -1,17 +1,17 @@
 //! Classic pcap with nanoseconds, little-endian.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 
 use pcap_file::pcap::{PcapHeader, PcapTsResolution};
 use pcap_file::{DataLink, Endianness};
 use vtap_packet::{LinkType, Packet};
 
-use super::{BUFFER, SNAPLEN, io_error};
+use super::{SNAPLEN, io_error};
 
 /// Writes packets of one link type.
 #[derive(Debug)]
 pub struct PcapWriter<W: Write> {
-    out: BufWriter<W>,
+    out: W,
 }
 
 impl<W: Write> PcapWriter<W> {
@@ -20,8 +20,7 @@ impl<W: Write> PcapWriter<W> {
     /// # Errors
     ///
     /// The writer's.
-    pub fn new(out: W, link: LinkType) -> io::Result<Self> {
-        let mut out = BufWriter::with_capacity(BUFFER, out);
+    pub fn new(mut out: W, link: LinkType) -> io::Result<Self> {
         let header = PcapHeader {
             snaplen: SNAPLEN,
             datalink: DataLink::from(u32::from(link.0)),
@@ -52,14 +51,18 @@ impl<W: Write> PcapWriter<W> {
         self.out.write_all(packet.data)
     }
 
-    /// Writes what is still buffered and gives the writer back.
+    /// Where it writes to.
+    pub const fn get_mut(&mut self) -> &mut W {
+        &mut self.out
+    }
+
+    /// Flushes the writer and gives it back.
     ///
     /// # Errors
     ///
     /// The writer's.
-    pub fn finish(self) -> io::Result<W> {
-        let mut out = self.out.into_inner().map_err(io::IntoInnerError::into_error)?;
-        out.flush()?;
-        Ok(out)
+    pub fn finish(mut self) -> io::Result<W> {
+        self.out.flush()?;
+        Ok(self.out)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 
 use pcap_file::pcapng::PcapNgWriter;
 use pcap_file::pcapng::blocks::block_common::ENHANCED_PACKET_BLOCK;
@@ -13,11 +13,11 @@ use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeade
 use pcap_file::{DataLink, Endianness};
 use vtap_packet::{LinkType, Packet};
 
-use super::{BUFFER, SNAPLEN, io_error};
+use super::{SNAPLEN, io_error};
 
 /// Writes packets of any number of interfaces, which may be added while packets are written.
 pub struct PcapngWriter<W: Write> {
-    out: PcapNgWriter<BufWriter<W>>,
+    out: PcapNgWriter<W>,
     interfaces: u32,
 }
 
@@ -34,7 +34,6 @@ impl<W: Write> PcapngWriter<W> {
             options: vec![SectionHeaderOption::UserApplication(application.into())],
             ..SectionHeaderBlock::default()
         };
-        let out = BufWriter::with_capacity(BUFFER, out);
         let out = PcapNgWriter::with_section_header(out, header).map_err(io_error)?;
         Ok(Self { out, interfaces: 0 })
     }
@@ -99,14 +98,18 @@ impl<W: Write> PcapngWriter<W> {
         out.write_all(trailer.get(..padding + 4).unwrap_or_default())
     }
 
-    /// Writes what is still buffered and gives the writer back.
+    /// Where it writes to.
+    pub fn get_mut(&mut self) -> &mut W {
+        self.out.get_mut()
+    }
+
+    /// Flushes the writer and gives it back.
     ///
     /// # Errors
     ///
     /// The writer's.
     pub fn finish(self) -> io::Result<W> {
-        let out = self.out.into_inner().into_inner();
-        let mut out = out.map_err(io::IntoInnerError::into_error)?;
+        let mut out = self.out.into_inner();
         out.flush()?;
         Ok(out)
     }
