@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 ALL = {"vtap-packet", "vtap-capture", "vtap-decap", "vtap-flow", "vtap-export", "vtap-pipeline",
-       "vtap-synth", "vtap-compare", "vtap-files", "vtap-collector", "vtap-doctor"}
+       "vtap-synth", "vtap-compare", "vtap-files", "vtap-recorder", "vtap-collector", "vtap-doctor"}
 
 MAY_USE = {
     "vtap-packet": set(),
@@ -24,6 +24,7 @@ MAY_USE = {
     "vtap-synth": {"vtap-packet"},
     "vtap-compare": {"vtap-packet"},
     "vtap-doctor": set(),
+    "vtap-recorder": {"vtap-packet", "vtap-capture", "vtap-files"},
     "vtap": ALL,
     "vtap-testkit": {"vtap-packet"},
     "vtap-benches": ALL | {"vtap", "vtap-testkit"},
