@@ -1,6 +1,7 @@
 //! What can be typed. Nothing here has an effect.
 
 mod bench;
+mod capture;
 #[cfg(feature = "live")]
 mod collect;
 mod compare;
@@ -15,6 +16,9 @@ use vtap_export::{FlagSet, Format};
 use vtap_flow::{Checksum, Profile, limits};
 
 pub(crate) use bench::{Bench, BenchFormat};
+pub(crate) use capture::Capture;
+#[cfg(feature = "live")]
+pub(crate) use capture::{Live, SourceName};
 #[cfg(feature = "live")]
 pub(crate) use collect::Collect;
 pub(crate) use compare::{Compare, CompareFormat};
@@ -39,6 +43,8 @@ pub(crate) enum Command {
     /// Collect what is mirrored to this machine, and write the flow trace as it happens
     #[cfg(feature = "live")]
     Collect(Collect),
+    /// Record a packet capture of the mirrored machines, with the cloud's filters and limits
+    Capture(Box<Capture>),
     /// Show what each packet was, the verdict on it and the state after it
     Trace(Trace),
     /// Write the customer's frames, taken out of their envelopes, to a capture file

@@ -21,8 +21,8 @@ pub(crate) fn run(args: &Decap) -> anyhow::Result<Finish> {
     let outputs: Vec<_> = args.summary.path().into_iter().chain([args.output.as_path()]).collect();
     let mut inputs = plan::inputs(&args.input, &outputs)?;
     let out = write::buffered(plan::file(&args.output)?);
-    let mut frames = Frames::new(out, Format::of(&args.output))
-        .map_err(|error| at(&args.output, error))?;
+    let mut frames =
+        Frames::new(out, Format::of(&args.output)).map_err(|error| at(&args.output, error))?;
     let mut clock = Clock::start(Speed::Max);
 
     let ran =

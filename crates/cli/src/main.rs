@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`args`] | what can be typed, with its help |
 //! | [`plan`] | from what was typed to sources, pipelines and sinks |
-//! | [`replay`], [`collect`](mod@collect), [`trace`], [`decap`], [`compare`](mod@compare), [`bench`](mod@bench), [`doctor`](mod@doctor) | the commands |
+//! | [`replay`], [`collect`](mod@collect), [`trace`], [`decap`], [`capture`](mod@capture), [`compare`](mod@compare), [`bench`](mod@bench), [`doctor`](mod@doctor) | the commands |
 //! | [`summary`] | the counters of a run, for people and as JSON |
 //! | [`progress`] | the bar, and the clock for `--speed` |
 //!
@@ -16,6 +16,7 @@
 
 mod args;
 mod bench;
+mod capture;
 #[cfg(feature = "live")]
 mod collect;
 mod compare;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         #[cfg(feature = "live")]
         Command::Collect(args) => collect::run(&args.config()),
+        Command::Capture(args) => capture::run(&args),
         Command::Trace(args) => trace::run(&args),
         Command::Decap(args) => decap::run(&args),
         Command::Compare(args) => compare::run(&args),

@@ -22,6 +22,10 @@
 //! have recorded live.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::cast_possible_truncation, reason = "tests build small things from big types")
+)]
 
 mod filler;
 pub mod filter;
@@ -39,4 +43,3 @@ pub use recorder::{Config, Pressure, Recorder};
 pub use status::{CaptureError, Counters, Status, StopReason};
 pub use store::Destination;
 pub use writer::FileStatus;
-

@@ -23,13 +23,11 @@ pub const BUFFER: usize = 64 << 20;
 /// Bytes that stay free on the file system.
 pub const MIN_FREE: u64 = 256 << 20;
 
-/// What a session records, and where.
-#[derive(Debug)]
+/// What a session records, and how.
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Of the session, in its status.
     pub name: String,
-    /// Where files are kept.
-    pub destination: Destination,
     /// How they are written.
     pub format: Format,
     /// Which packets are recorded.
@@ -84,14 +82,12 @@ impl Recorder {
     ///
     /// When the file cannot be made, the folder cannot be read, or less than
     /// [`min_free`](Config::min_free) is free.
-    pub fn start(config: Config, now: Timestamp) -> Result<Self, Error> {
-        let Config { destination, format, .. } = config;
-        let store = Disk::new(destination, format)?;
+    pub fn start(destination: Destination, config: Config, now: Timestamp) -> Result<Self, Error> {
+        let store = Disk::new(destination, config.format)?;
         let adopted = match config.limits.ring {
             Some(ring) if ring.adopt => store.earlier()?,
             _ => Vec::new(),
         };
-        let config = Config { destination: Destination::File(PathBuf::new()), ..config };
         Self::start_in(store, adopted, config, now)
     }
 
@@ -101,7 +97,7 @@ impl Recorder {
         config: Config,
         now: Timestamp,
     ) -> Result<Self, Error> {
-        let Config { name, format, filters, limits, buffer, min_free, pressure, .. } = config;
+        let Config { name, format, filters, limits, buffer, min_free, pressure } = config;
         let first = store.create(now)?;
         let free = store.free().map_err(Error::at(first.path()))?;
         if let Some(free) = free.filter(|free| *free < min_free) {
@@ -151,17 +147,17 @@ impl Recorder {
     /// without waiting for the disk, unless [`Pressure::Wait`] says so.
     #[inline]
     pub fn offer(&mut self, packet: &Packet<'_>, now: Timestamp) {
-        self.offer_as(packet, packet, now);
+        self.offer_as(packet, Some(packet), now);
     }
 
     /// As [`offer`](Self::offer), for a packet that is recorded as it was received: filters look at
-    /// the `frame` inside.
-    pub fn offer_as(&mut self, received: &Packet<'_>, frame: &Packet<'_>, now: Timestamp) {
+    /// the `frame` inside. Where that is not known, as of a fragment of an envelope, all pass.
+    pub fn offer_as(&mut self, received: &Packet<'_>, frame: Option<&Packet<'_>>, now: Timestamp) {
         self.counters.offered += 1;
         self.tick(now);
         if self.stop_reason.is_some() {
             self.counters.over_limit += 1;
-        } else if !self.filters.matches(frame) {
+        } else if frame.is_some_and(|frame| !self.filters.matches(frame)) {
             self.counters.filtered += 1;
         } else {
             self.record(received);
@@ -213,6 +209,7 @@ impl Recorder {
             errors,
             messages: written.errors,
             failing: written.failing,
+            closed: written.closed,
             counters,
             files: written.files.into(),
             removed: written.removed,
@@ -287,3 +284,6 @@ impl Drop for Recorder {
         let _ = self.complete();
     }
 }
+
+#[cfg(test)]
+mod tests;

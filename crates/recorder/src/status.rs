@@ -94,6 +94,8 @@ pub struct Status {
     pub messages: Vec<String>,
     /// Why nothing can be written at present.
     pub failing: Option<String>,
+    /// Whether that is because the reader of a stream has gone, who may have seen enough.
+    pub closed: bool,
     /// What became of each packet.
     pub counters: Counters,
     /// Files that are there, oldest first.

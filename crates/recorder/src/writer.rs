@@ -58,6 +58,8 @@ pub(crate) struct Written {
     pub(crate) lost_bytes: u64,
     /// Why nothing can be written at present.
     pub(crate) failing: Option<String>,
+    /// Whether that is a reader who has gone.
+    pub(crate) closed: bool,
     /// Errors after which a file is not complete, or not gone.
     pub(crate) errors: Vec<String>,
 }
@@ -114,6 +116,12 @@ enum Failure {
     Space(u64),
 }
 
+impl Failure {
+    fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Write(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
 impl<S: Store> Writer<S> {
     pub(crate) fn run(mut self) {
         while let Some(work) = self.queue.next() {
@@ -141,7 +149,11 @@ impl<S: Store> Writer<S> {
                 self.account.lock().failing = None;
                 return;
             };
-            self.account.lock().failing = Some(self.describe(&failure));
+            let why = self.describe(&failure);
+            let mut account = self.account.lock();
+            account.failing = Some(why);
+            account.closed = failure.is_closed_pipe();
+            drop(account);
             let may_retry = self.orders.retry && self.store.can_retry();
             if !may_retry || stopped {
                 self.given_up = true;
@@ -192,9 +204,8 @@ impl<S: Store> Writer<S> {
         current.torn = reached > whole;
         let mut account = self.account.lock();
         let packets = block.ends.iter().filter(|(end, _)| *end > *done && *end <= whole);
-        let (count, frames) = packets.fold((0, 0), |(count, frames), (_, frame)| {
-            (count + 1, frames + u64::from(*frame))
-        });
+        let (count, frames) = packets
+            .fold((0, 0), |(count, frames), (_, frame)| (count + 1, frames + u64::from(*frame)));
         account.packets += count;
         account.bytes += frames;
         if let Some(file) = account.files.back_mut() {

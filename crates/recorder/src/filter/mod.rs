@@ -185,13 +185,7 @@ impl Headers {
             (false, true) => Local::Destination,
             _ => Local::Either,
         };
-        Some(Self {
-            protocol: ip.protocol,
-            src: ip.src,
-            dst: ip.dst,
-            ports: Ports::of(&ip),
-            local,
-        })
+        Some(Self { protocol: ip.protocol, src: ip.src, dst: ip.dst, ports: Ports::of(&ip), local })
     }
 }
 

@@ -51,7 +51,9 @@ impl FromStr for Filters {
             return Ok(Self(vec![pairs(text)?]));
         }
         match serde_json::from_str(text).map_err(|error| Error::Json(error.to_string()))? {
-            Value::Array(filters) => filters.into_iter().map(json).collect::<Result<_, _>>().map(Self),
+            Value::Array(filters) => {
+                filters.into_iter().map(json).collect::<Result<_, _>>().map(Self)
+            }
             filter => Ok(Self(vec![json(filter)?])),
         }
     }
@@ -154,11 +156,7 @@ struct Builder {
 }
 
 impl Builder {
-    fn set<'a>(
-        &mut self,
-        key: Key,
-        items: impl Iterator<Item = &'a str>,
-    ) -> Result<(), Error> {
+    fn set<'a>(&mut self, key: Key, items: impl Iterator<Item = &'a str>) -> Result<(), Error> {
         if self.seen.contains(&key) {
             return Err(Error::Twice(key.name()));
         }
@@ -179,8 +177,11 @@ impl Builder {
     }
 
     fn finish(self) -> Result<Filter, Error> {
-        let Filter { transport, local: End { ports: local, .. }, remote: End { ports: remote, .. } } =
-            &self.filter;
+        let Filter {
+            transport,
+            local: End { ports: local, .. },
+            remote: End { ports: remote, .. },
+        } = &self.filter;
         if *transport == Transport::Icmp && !(local.is_empty() && remote.is_empty()) {
             return Err(Error::IcmpPorts);
         }

@@ -1,0 +1,327 @@
+//! `vtap capture`: a packet-capture session, live or on captures.
+
+use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+#[cfg(feature = "live")]
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use vtap_capture::write::{Format, MAX_INTERFACES};
+use vtap_capture::{Interface, Source};
+use vtap_packet::{Packet, Timestamp};
+use vtap_pipeline::{Fate, Pace, Pipeline, Taken};
+use vtap_recorder::{Config, Destination, Filters, Pressure, Recorder, StopReason};
+
+use crate::args::{self, Speed};
+use crate::progress::Clock;
+use crate::summary::Summary;
+use crate::{Finish, Silent, plan};
+
+mod status;
+
+#[cfg(feature = "live")]
+use status::Kernel;
+use status::Outcome;
+
+/// How often signals, limits and the status file are looked after while no packet comes.
+#[cfg(feature = "live")]
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How often a status file is written.
+#[cfg(feature = "live")]
+const STATUS: Duration = Duration::from_secs(5);
+
+/// Packets between two looks at the bar.
+const PROGRESS_EVERY: u64 = 8192;
+
+pub(crate) fn run(args: &args::Capture) -> anyhow::Result<Finish> {
+    let signals = Signals::catch()?;
+    #[cfg(feature = "live")]
+    if args.read.is_empty() {
+        return live(args, &signals);
+    }
+    read(args, &signals)
+}
+
+/// A session on captures: their packets, and their time.
+fn read(args: &args::Capture, signals: &Signals) -> anyhow::Result<Finish> {
+    let outputs: Vec<_> = args.status.path().into_iter().chain(args.output.as_deref()).collect();
+    let input = args::Input {
+        files: args.read.clone(),
+        #[cfg(feature = "live")]
+        filter: None,
+    };
+    let mut inputs = plan::inputs(&input, &outputs)?;
+    let mut clock = Clock::start(Speed::Max);
+    let mut session: Option<Session> = None;
+    let mut packets = 0_u64;
+    let mut failed = None;
+    let reason = loop {
+        if signals.stop() {
+            break StopReason::UserStopped;
+        }
+        match inputs.next() {
+            Ok(Some(packet)) => {
+                let session = match &mut session {
+                    Some(session) => session,
+                    // It starts with the first packet.
+                    none => none.insert(Session::start(args, Pressure::Wait, packet.time)?),
+                };
+                if session.wants_name(packet.interface) {
+                    // Asking for it takes the packet back.
+                    let Packet { number, time, link, interface, wire_len, tunnel, data } = packet;
+                    let data = &data.to_vec();
+                    session.name_interface(interface, inputs.interface(interface));
+                    let packet = Packet { number, time, link, interface, wire_len, tunnel, data };
+                    session.packet(packet, time);
+                } else {
+                    session.packet(packet, packet.time);
+                }
+            }
+            Ok(None) => break StopReason::SourceEnded,
+            Err(error) => {
+                failed = Some(error);
+                break StopReason::SourceFailed;
+            }
+        }
+        packets += 1;
+        let Some(session) = &mut session else { continue };
+        if let Some(reason) = session.recorder.stop_reason() {
+            break reason;
+        }
+        if packets.is_multiple_of(PROGRESS_EVERY) {
+            clock.progress(packets, inputs.progress());
+        }
+    };
+    clock.clear();
+    let session = match session {
+        Some(session) => session,
+        None => Session::start(args, Pressure::Wait, Timestamp::EPOCH)?,
+    };
+    let outcome = session.stop(reason)?;
+    if outcome.status.closed {
+        return Ok(Finish::Whole);
+    }
+    outcome.write(&args.status)?;
+    let summary = Summary::new(&outcome.report, &inputs, failed.as_ref(), clock.elapsed());
+    summary.write_damage();
+    Ok(match summary.finish() {
+        Finish::Whole => outcome.finish(),
+        damaged @ Finish::Damaged => damaged,
+    })
+}
+
+/// A session on packets as they come.
+#[cfg(feature = "live")]
+fn live(args: &args::Capture, signals: &Signals) -> anyhow::Result<Finish> {
+    use vtap_capture::live::{self, Hold, Kind, Live};
+
+    let args::Live { interfaces, source, buffer, promiscuous } = &args.live;
+    let config = live::Config {
+        kind: match source {
+            args::SourceName::Pcap => Kind::Pcap,
+            args::SourceName::Udp => Kind::Udp,
+        },
+        interfaces: interfaces.clone(),
+        plain: args.plain,
+        buffer: usize::try_from(*buffer).context("--buffer")?,
+        promiscuous: *promiscuous,
+        ..live::Config::default()
+    };
+    let config = match args.envelope.ports.as_slice() {
+        [] => config,
+        ports => live::Config { ports: ports.to_vec(), ..config },
+    };
+    let mut source = live::open(&config)?;
+    let _hold = (config.kind != Kind::Udp).then(|| Hold::bind(&config.ports));
+    let clock = Wall::start();
+    let mut session = Session::start(args, Pressure::Drop, clock.now())?;
+    for id in 0.. {
+        let Some(interface) = source.interface(id) else { break };
+        session.name_interface(id, Some(interface));
+    }
+    let mut shown = clock.now();
+    session.show(&args.status)?;
+    let mut failed = None;
+    let reason = loop {
+        if signals.stop() {
+            break StopReason::UserStopped;
+        }
+        if let Some(reason) = session.recorder.stop_reason() {
+            break reason;
+        }
+        let now = clock.now();
+        if let Err(error) = source.poll(LOOK, |packet| session.packet(packet, now)) {
+            failed = Some(error);
+            break StopReason::SourceFailed;
+        }
+        let now = clock.now();
+        session.recorder.tick(now);
+        if now.since(shown) >= STATUS {
+            shown = now;
+            session.show(&args.status)?;
+        }
+    };
+    if reason == StopReason::UserStopped {
+        // What had come before the signal.
+        let now = clock.now();
+        for _ in 0..64 {
+            match source.poll(Duration::ZERO, |packet| session.packet(packet, now)) {
+                Ok(1..) => {}
+                _ => break,
+            }
+        }
+    }
+    let kernel = source.counters().ok();
+    let mut outcome = session.stop(reason)?;
+    outcome.kernel =
+        kernel.map(|live::Counters { received, dropped, .. }| Kernel { received, dropped });
+    if outcome.status.closed {
+        return Ok(Finish::Whole);
+    }
+    outcome.write(&args.status)?;
+    match failed {
+        Some(error) => {
+            eprintln!("vtap: {error}");
+            Ok(Finish::Damaged)
+        }
+        None => Ok(outcome.finish()),
+    }
+}
+
+/// A pipeline that only decapsulates, and the recorder behind it.
+struct Session {
+    pipeline: Pipeline,
+    recorder: Recorder,
+    outer: bool,
+    /// Capture interfaces whose names the recorder was told; `None` where it writes none.
+    named: Option<BTreeSet<u32>>,
+}
+
+impl Session {
+    fn start(args: &args::Capture, pressure: Pressure, now: Timestamp) -> anyhow::Result<Self> {
+        let mut pipeline = Pipeline::new(plan::decap(&args.envelope), None);
+        pipeline.intake.plain = args.plain;
+        let config = Config {
+            name: args.name()?,
+            format: args.format(),
+            filters: args.filters.iter().cloned().collect::<Filters>(),
+            limits: args.limits()?,
+            buffer: vtap_recorder::recorder::BUFFER,
+            min_free: args.min_free,
+            pressure,
+        };
+        let names = config.format == Format::Pcapng && (args.outer || args.plain);
+        let recorder = Recorder::start(destination(args)?, config, now)?;
+        let named = names.then(BTreeSet::new);
+        Ok(Self { pipeline, recorder, outer: args.outer, named })
+    }
+
+    fn wants_name(&self, interface: u32) -> bool {
+        let wanted =
+            |named: &BTreeSet<u32>| named.len() < MAX_INTERFACES && !named.contains(&interface);
+        self.named.as_ref().is_some_and(wanted)
+    }
+
+    fn name_interface(&mut self, id: u32, interface: Option<&Interface>) {
+        if let Some(named) = &mut self.named {
+            named.insert(id);
+            self.recorder.name_interface(id, interface.map_or("", |interface| &interface.name));
+        }
+    }
+
+    fn packet(&mut self, packet: Packet<'_>, now: Timestamp) {
+        match self.pipeline.intake.take(packet) {
+            Taken::Frame(frame) if self.outer => {
+                self.recorder.offer_as(&packet, Some(&frame), now);
+            }
+            Taken::Frame(frame) => self.recorder.offer(&frame, now),
+            Taken::Aside(seen) => match seen.fate {
+                Fate::Absorbed if self.outer => self.recorder.offer_as(&packet, None, now),
+                Fate::Skipped(_) if self.outer => self.recorder.offer(&packet, now),
+                _ => self.recorder.tick(now),
+            },
+        }
+    }
+
+    /// Writes the status as it is now, if it goes to a file.
+    #[cfg(feature = "live")]
+    fn show(&self, to: &args::SummaryTo) -> anyhow::Result<()> {
+        let Some(path) = to.path() else { return Ok(()) };
+        let (status, report) = (self.recorder.status(), self.pipeline.report());
+        status::replace(path, &Outcome { status, report, kernel: None })
+    }
+
+    fn stop(mut self, reason: StopReason) -> anyhow::Result<Outcome> {
+        let report = self.pipeline.finish(&mut Silent)?;
+        let status = self.recorder.stop(reason);
+        Ok(Outcome { status, report, kernel: None })
+    }
+}
+
+/// What was typed, as something to write to. What is no regular file is written as a stream.
+fn destination(args: &args::Capture) -> anyhow::Result<Destination> {
+    if let Some(folder) = &args.out {
+        return Ok(Destination::Folder(folder.clone()));
+    }
+    let path = args.place()?;
+    if path == Path::new("-") {
+        return Ok(Destination::Stream("standard output".into(), Box::new(io::stdout())));
+    }
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {
+            anyhow::bail!("{}: is a folder; name a file, or use --out", path.display())
+        }
+        Ok(metadata) if !metadata.is_file() => {
+            let opened = OpenOptions::new().write(true).open(path);
+            let stream = opened.with_context(|| format!("{}: cannot open", path.display()))?;
+            Ok(Destination::Stream(path.to_owned(), Box::new(stream)))
+        }
+        _ => Ok(Destination::File(path.to_owned())),
+    }
+}
+
+/// The first SIGINT or SIGTERM ends the session, a second one the process.
+struct Signals(Arc<AtomicBool>);
+
+impl Signals {
+    fn catch() -> anyhow::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            // In this order, so that the first one finds the flag down.
+            signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))
+                .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
+                .context("cannot catch signals")?;
+        }
+        Ok(Self(stop))
+    }
+
+    fn stop(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The time of day when the session started, and what has passed since: nobody can set it back.
+#[cfg(feature = "live")]
+struct Wall {
+    began: Timestamp,
+    at: Instant,
+}
+
+#[cfg(feature = "live")]
+impl Wall {
+    #[expect(clippy::disallowed_methods, reason = "a live session runs by the clock")]
+    fn start() -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { began: Timestamp::EPOCH + since_epoch, at: Instant::now() }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.began + self.at.elapsed()
+    }
+}
