@@ -6,8 +6,10 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 #[cfg(feature = "live")]
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -286,18 +288,27 @@ fn destination(args: &args::Capture) -> anyhow::Result<Destination> {
     }
 }
 
-/// The first SIGINT or SIGTERM ends the session, a second one the process.
+/// The first SIGINT or SIGTERM ends the session. One that comes more than a second later ends the
+/// process, should the session not end: a pipe that it reads says nothing, or a disk hangs. Until
+/// then it is the same one again: timeout(1) sends each signal twice.
 struct Signals(Arc<AtomicBool>);
 
 impl Signals {
     fn catch() -> anyhow::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
+        let (stop, armed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         for signal in [SIGINT, SIGTERM] {
-            // In this order, so that the first one finds the flag down.
-            signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))
+            signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&armed))
                 .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
                 .context("cannot catch signals")?;
         }
+        let stopped = Arc::clone(&stop);
+        thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                thread::sleep(Duration::from_millis(100));
+            }
+            thread::sleep(Duration::from_secs(1));
+            armed.store(true, Ordering::Relaxed);
+        });
         Ok(Self(stop))
     }
 

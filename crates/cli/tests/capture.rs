@@ -329,9 +329,10 @@ impl Live {
         serde_json::from_slice(&fs::read(self.folder.path().join("status.json")).unwrap()).unwrap()
     }
 
+    /// Twice, as timeout(1) does.
     fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
-        assert_eq!(run(Command::new("kill").args([name, &id]), None).status, 0);
+        assert_eq!(run(Command::new("kill").args([name, &id, &id]), None).status, 0);
     }
 }
 
