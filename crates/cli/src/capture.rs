@@ -143,9 +143,8 @@ fn live(args: &args::Capture, signals: &Signals) -> anyhow::Result<Finish> {
     let _hold = (config.kind != Kind::Udp).then(|| Hold::bind(&config.ports));
     let clock = Wall::start();
     let mut session = Session::start(args, Pressure::Drop, clock.now())?;
-    for id in 0.. {
-        let Some(interface) = source.interface(id) else { break };
-        session.name_interface(id, Some(interface));
+    for id in 0..u32::try_from(interfaces.len().max(1)).unwrap_or(1) {
+        session.name_interface(id, source.interface(id));
     }
     let mut shown = clock.now();
     session.show(&args.status)?;

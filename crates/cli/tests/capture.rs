@@ -144,7 +144,8 @@ fn a_setting_outside_the_clouds_range_is_refused_with_the_range() {
         (&["-o", "/nowhere/x", "--total-bytes", "4G"], "is outside 1 to 4294967295"),
         (&["-o", "/nowhere/x", "--bytes-per-packet", "4G"], "0 to 4294967295"),
         (&["--out", "/nowhere/x", "--continuous", "--file-count", "0"], "is outside 1 to 10000"),
-        (&["-o", "/nowhere/x", "--continuous"], "--out"),
+        (&["-o", "/nowhere/x", "--continuous"], "cannot be used with '--continuous'"),
+        (&["--continuous"], "--out <DIR>"),
         (&["-o", "/nowhere/x", "--filter", "port=80"], "unknown key \"port\""),
         (&["-o", "/nowhere/x"], "/nowhere/x.partial"),
         (&["-o", input], "is an input as well"),
@@ -197,10 +198,8 @@ fn as_received_has_the_envelopes_of_what_the_filters_pick() {
         let mut tshark = Command::new("tshark");
         tshark.args(["-Tfields", "-eframe.interface_name", "-r"]).arg(&output);
         let names = run(&mut tshark, None);
-        let mut original = Command::new("tshark");
-        original.args(["-Tfields", "-eframe.interface_name", "-c1", "-r"]).arg(&input);
-        let original = run(&mut original, None);
-        assert_eq!(names.text().lines().next(), original.text().lines().next());
+        // It has none in the original.
+        assert_eq!(names.text().lines().next(), Some("interface 0"));
     }
 }
 

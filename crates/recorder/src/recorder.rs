@@ -65,6 +65,7 @@ pub struct Recorder {
     name: String,
     filters: Filters,
     limits: Limits,
+    pressure: Pressure,
     started: Timestamp,
     now: Timestamp,
     stop_reason: Option<StopReason>,
@@ -126,6 +127,7 @@ impl Recorder {
             name,
             filters,
             limits,
+            pressure,
             started: now,
             now,
             stop_reason: None,
@@ -230,6 +232,10 @@ impl Recorder {
         self.stop_reason = Some(reason);
         if let Err(panicked) = self.complete() {
             std::panic::resume_unwind(panicked);
+        }
+        if self.pressure == Pressure::Wait && self.queue.has_failed() {
+            // The rest of the buffer was still to be written when the last packet came.
+            self.stop_reason = Some(StopReason::StorageFailed);
         }
         let status = self.status();
         status.counters.assert_laws();

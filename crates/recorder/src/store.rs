@@ -122,8 +122,10 @@ impl Store for Disk {
             Destination::Folder(path) => path,
             Destination::Stream(..) => return Ok(None),
         };
-        let file_system = rustix::fs::statvfs(folder)?;
-        Ok(Some(file_system.f_bavail.saturating_mul(file_system.f_frsize)))
+        let stat = rustix::fs::statvfs(folder)?;
+        // A tmpfs without a limit has no blocks, and none free.
+        let is_bounded = stat.f_blocks > 0;
+        Ok(is_bounded.then(|| stat.f_bavail.saturating_mul(stat.f_frsize)))
     }
 
     fn remove(&mut self, path: &Path) -> Result<(), Error> {

@@ -55,7 +55,7 @@ pub(crate) struct Capture {
     packet_count: Option<u64>,
 
     /// One file after another in the folder, of which the newest are kept
-    #[arg(long, requires = "out", help_heading = "Session")]
+    #[arg(long, requires = "out", conflicts_with = "output", help_heading = "Session")]
     continuous: bool,
 
     /// Files kept, beside the one that is written

@@ -423,6 +423,12 @@ fn packets_of_a_file_wait_for_the_disk() {
     assert_eq!(recorder.stop_reason(), Some(StopReason::StorageFailed));
     let status = recorder.stop(StopReason::SourceEnded);
     assert_eq!((status.state(), status.counters.recorded), ("Error", 50));
+
+    // All of it fits into the buffer, and the end comes before the writer has seen it.
+    let mut recorder = fake.start(Config { pressure, ..config() });
+    offer(&mut recorder, 0..100, 1000);
+    let status = recorder.stop(StopReason::SourceEnded);
+    assert_eq!(status.stop_reason, Some(StopReason::StorageFailed));
 }
 
 #[test]
