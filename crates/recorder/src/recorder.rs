@@ -104,7 +104,9 @@ impl Recorder {
         if let Some(free) = free.filter(|free| *free < min_free) {
             let path = first.path().to_path_buf();
             first.discard()?;
-            let why = format!("{free} bytes are free on its file system, less than {min_free}");
+            let why = format!(
+                "{free} bytes are free on its file system, and {min_free} stay free: make room"
+            );
             return Err(Error { path, source: std::io::Error::other(why) });
         }
         let keep = limits.ring.map(|ring| usize::try_from(ring.files).unwrap_or(usize::MAX));

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use vtap_files::Error;
@@ -274,6 +275,15 @@ impl<S: Store> Writer<S> {
                 let min = self.orders.min_free;
                 format!("{free} bytes are free on the file system, less than the {min} to be left")
             }
+        }
+    }
+}
+
+/// A bug in here must not leave the other end waiting for ever.
+impl<S: Store> Drop for Writer<S> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.queue.fail();
         }
     }
 }

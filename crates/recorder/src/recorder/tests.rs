@@ -85,6 +85,7 @@ struct State {
     capacity: Option<usize>,
     free: Option<u64>,
     stalled: bool,
+    broken: bool,
 }
 
 impl Fake {
@@ -159,6 +160,7 @@ impl Output for FakeFile {
         while state.stalled {
             state = changed.wait(state).unwrap();
         }
+        assert!(!state.broken, "a bug in the writer");
         let used: usize = state.complete.values().chain(&state.partial).map(Vec::len).sum();
         let room = state.capacity.map_or(usize::MAX, |capacity| capacity.saturating_sub(used));
         let len = bytes.len().min(room);
@@ -429,6 +431,16 @@ fn packets_of_a_file_wait_for_the_disk() {
     offer(&mut recorder, 0..100, 1000);
     let status = recorder.stop(StopReason::SourceEnded);
     assert_eq!(status.stop_reason, Some(StopReason::StorageFailed));
+}
+
+#[test]
+#[should_panic(expected = "a bug in the writer")]
+fn a_bug_in_the_writer_is_told_and_nobody_waits_for_it() {
+    let fake = Fake::default();
+    fake.set(|state| state.broken = true);
+    let mut recorder = fake.start(Config { pressure: Pressure::Wait, ..config() });
+    offer(&mut recorder, 0..5000, 1000);
+    recorder.stop(StopReason::SourceEnded);
 }
 
 #[test]
