@@ -18,7 +18,7 @@ use vtap_flow::{Checksum, Profile, limits};
 pub(crate) use bench::{Bench, BenchFormat};
 pub(crate) use capture::Capture;
 #[cfg(feature = "live")]
-pub(crate) use capture::{Live, SourceName};
+pub(crate) use capture::Live;
 #[cfg(feature = "live")]
 pub(crate) use collect::Collect;
 pub(crate) use compare::{Compare, CompareFormat};

@@ -114,7 +114,7 @@ fn read(args: &args::Capture, signals: &Signals) -> anyhow::Result<Finish> {
     summary.write_damage();
     Ok(match summary.finish() {
         Finish::Whole => outcome.finish(),
-        damaged @ Finish::Damaged => damaged,
+        other => other,
     })
 }
 
@@ -125,10 +125,7 @@ fn live(args: &args::Capture, signals: &Signals) -> anyhow::Result<Finish> {
 
     let args::Live { interfaces, source, buffer, promiscuous } = &args.live;
     let config = live::Config {
-        kind: match source {
-            args::SourceName::Pcap => Kind::Pcap,
-            args::SourceName::Udp => Kind::Udp,
-        },
+        kind: *source,
         interfaces: interfaces.clone(),
         plain: args.plain,
         buffer: usize::try_from(*buffer).context("--buffer")?,
@@ -139,7 +136,8 @@ fn live(args: &args::Capture, signals: &Signals) -> anyhow::Result<Finish> {
         [] => config,
         ports => live::Config { ports: ports.to_vec(), ..config },
     };
-    let mut source = live::open(&config)?;
+    // One thread has one.
+    let mut source = live::open(&config)?.pop().context("no source")?;
     let _hold = (config.kind != Kind::Udp).then(|| Hold::bind(&config.ports));
     let clock = Wall::start();
     let mut session = Session::start(args, Pressure::Drop, clock.now())?;

@@ -9,15 +9,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use vtap_capture::live::{self, Hold, Kind, Opened};
+use vtap_capture::write::Format;
 use vtap_collector::config::Source;
 use vtap_collector::places::{Files, Stream};
-use vtap_collector::{Accounting, Collector, Config, Ended, Rows, Setup};
+use vtap_collector::{Accounting, Collector, Config, Ended, Recording, Rows, Setup};
 use vtap_decap::{Decap, PortSet};
 use vtap_export::{Directory, Output};
 use vtap_files::Rotation;
 use vtap_flow::Tracker;
 use vtap_packet::Timestamp;
 use vtap_pipeline::Pipeline;
+use vtap_recorder::{Destination, Filters, Limits, Pressure, Recorder, Ring};
 
 use crate::{Finish, plan};
 
@@ -63,7 +65,7 @@ fn description(config: &Config) -> String {
     format!("{interfaces}, source {kind}, UDP port {}{everything}", ports.join(", "))
 }
 
-fn open(config: &Config) -> anyhow::Result<Vec<(Opened, Pipeline)>> {
+fn open(config: &Config) -> anyhow::Result<Vec<(Opened, Pipeline, Option<Recording>)>> {
     let source = &config.source;
     let live = live::Config {
         kind: source.kind,
@@ -74,9 +76,10 @@ fn open(config: &Config) -> anyhow::Result<Vec<(Opened, Pipeline)>> {
         buffer: source.buffer,
         snaplen: source.snaplen,
         promiscuous: source.promiscuous,
+        threads: source.threads,
     };
     let opened = live::open(&live)?;
-    if let Opened::Udp(udp) = &opened
+    if let [Opened::Udp(udp)] = opened.as_slice()
         && udp.granted() < source.buffer
     {
         tracing::warn!(
@@ -86,7 +89,14 @@ fn open(config: &Config) -> anyhow::Result<Vec<(Opened, Pipeline)>> {
             source.buffer,
         );
     }
-    Ok(vec![(opened, belt(config)?)])
+    let threads = opened.len();
+    (0..)
+        .zip(opened)
+        .map(|(thread, source)| {
+            let recording = recording(config, (threads > 1).then_some(thread))?;
+            Ok((source, belt(config)?, recording))
+        })
+        .collect()
 }
 
 fn belt(config: &Config) -> anyhow::Result<Pipeline> {
@@ -104,6 +114,35 @@ fn belt(config: &Config) -> anyhow::Result<Pipeline> {
         pipeline.intake.outer_filter = plan::filter(config.source.filter.as_deref())?;
     }
     Ok(pipeline)
+}
+
+/// The ring of captures beside the events; one for each thread, in a folder of its own, where there
+/// are several.
+fn recording(config: &Config, thread: Option<usize>) -> anyhow::Result<Option<Recording>> {
+    let record = &config.record;
+    let Some(directory) = &record.directory else { return Ok(None) };
+    let folder = thread.map_or_else(|| directory.clone(), |at| directory.join(at.to_string()));
+    let ring = Ring {
+        files: u32::try_from(record.file_count).unwrap_or(u32::MAX),
+        bytes: record.file_size,
+        adopt: true,
+    };
+    let limits = Limits {
+        bytes_per_packet: record.bytes_per_packet,
+        time: None,
+        ..Limits::continuous(ring)
+    };
+    let settings = vtap_recorder::Config {
+        name: "collect".to_owned(),
+        format: if record.pcapng { Format::Pcapng } else { Format::Pcap },
+        filters: Filters::default(),
+        limits,
+        buffer: record.buffer,
+        min_free: record.min_free,
+        pressure: Pressure::Drop,
+    };
+    let recorder = Recorder::start(Destination::Folder(folder), settings, now())?;
+    Ok(Some(Recording { recorder, outer: record.outer }))
 }
 
 /// Keeps the kernel from answering what is mirrored.

@@ -29,6 +29,8 @@ pub struct Accounting {
     pub flows: u64,
     /// Rows of events, from the belt to the file.
     pub rows: RowCounters,
+    /// What is kept of the packets themselves, of each thread.
+    pub recorded: Vec<vtap_recorder::Status>,
 }
 
 /// What became of rows.
@@ -76,6 +78,9 @@ impl Accounting {
             made == overflowed + written + lost + omitted,
             "broken law: made = overflowed + written + lost + omitted in {self:?}"
         );
+        for status in &self.recorded {
+            status.counters.assert_laws();
+        }
         assert!(
             self.source.received >= self.source.dropped + self.report.packets,
             "broken law: more packets read than the kernel had, in {self:?}"

@@ -16,7 +16,7 @@ use crate::Now;
 use crate::accounting::{Accounting, RowCounters};
 use crate::host::{self, Nic, Softnet};
 use crate::rows::{self, Counts, Queued, Rows, Taken};
-use crate::worker::{Slot, Worker};
+use crate::worker::{Recording, Slot, Worker};
 
 /// How often what was gathered is written.
 const TICK: Duration = Duration::from_millis(500);
@@ -26,8 +26,8 @@ const ANSWER: Duration = Duration::from_millis(400);
 
 /// What a collector is made of.
 pub struct Setup<L> {
-    /// The sources, each with the belt for its packets.
-    pub belts: Vec<(L, Pipeline)>,
+    /// The sources, each with the belt for its packets, and what is kept of these.
+    pub belts: Vec<(L, Pipeline, Option<Recording>)>,
     /// Where rows go.
     pub rows: Box<dyn Rows>,
     /// Which events are rows.
@@ -100,13 +100,16 @@ impl Collector {
         let root = Path::new("/");
         let (nics, softnet) = (host::nics(root, &interfaces), Softnet::read(root));
         let mut running = Vec::with_capacity(belts.len());
-        for (number, ((source, pipeline), end)) in belts.into_iter().zip(ends).enumerate() {
+        for (number, ((source, pipeline, recording), end)) in
+            belts.into_iter().zip(ends).enumerate()
+        {
             let slot = Arc::new(Slot::default());
             let (shared, its) = (Arc::clone(&shared), Arc::clone(&slot));
             let work = move || {
                 let queue = Filtered { sink: end, flags, retransmissions };
                 let (slot, stop) = (&*its, &shared.stop);
-                Worker { source, pipeline, queue, slot, stop, now }.run()
+                let recorded = None;
+                Worker { source, pipeline, recording, queue, slot, stop, now, recorded }.run()
             };
             let thread = thread::Builder::new().name(format!("belt {number}")).spawn(work)?;
             running.push(Belt { thread, slot });
@@ -154,6 +157,7 @@ impl Collector {
             all.source += told.source;
             all.report += told.report;
             all.flows += told.flows;
+            all.recorded.extend(told.recorded);
         }
         all
     }

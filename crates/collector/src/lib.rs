@@ -30,6 +30,7 @@ pub use accounting::Accounting;
 pub use collector::{Collector, Ended, Setup};
 pub use config::Config;
 pub use rows::Rows;
+pub use worker::Recording;
 
 /// Reads the wall clock.
 pub type Now = fn() -> vtap_packet::Timestamp;

@@ -8,7 +8,9 @@ use std::time::Duration;
 use vtap_capture::live::{self, Live};
 use vtap_capture::{self as capture};
 use vtap_export::Filtered;
+use vtap_packet::{Packet, Timestamp};
 use vtap_pipeline::{Pipeline, Report};
+use vtap_recorder::{Recorder, Status, StopReason};
 
 use crate::Now;
 use crate::rows::Queue;
@@ -35,6 +37,7 @@ pub(crate) struct Told {
     pub(crate) source: live::Counters,
     pub(crate) report: Report,
     pub(crate) flows: u64,
+    pub(crate) recorded: Option<Status>,
 }
 
 impl Slot {
@@ -52,14 +55,36 @@ impl Slot {
     }
 }
 
+/// What is kept of the packets themselves.
+#[derive(Debug)]
+pub struct Recording {
+    /// Writes the files.
+    pub recorder: Recorder,
+    /// Whether packets are kept as they came; else the customer's frames are.
+    pub outer: bool,
+}
+
+impl Recording {
+    fn show(&mut self, received: &Packet<'_>, frame: Option<&Packet<'_>>, now: Timestamp) {
+        if self.outer {
+            self.recorder.offer_as(received, frame, now);
+        } else if let Some(frame) = frame {
+            self.recorder.offer(frame, now);
+        }
+    }
+}
+
 /// A source, its belt, and the way to the writer.
 pub(crate) struct Worker<'a, L> {
     pub(crate) source: L,
     pub(crate) pipeline: Pipeline,
+    pub(crate) recording: Option<Recording>,
     pub(crate) queue: Filtered<Queue>,
     pub(crate) slot: &'a Slot,
     pub(crate) stop: &'a AtomicBool,
     pub(crate) now: Now,
+    /// What was recorded, once that is over.
+    pub(crate) recorded: Option<Status>,
 }
 
 impl<L: Live> Worker<'_, L> {
@@ -70,6 +95,13 @@ impl<L: Live> Worker<'_, L> {
         let Self { pipeline, queue, .. } = &mut self;
         let Ok(_) = pipeline.finish(queue);
         queue.sink.pass_on();
+        if let Some(recording) = self.recording.take() {
+            // Its last file is complete when this is back.
+            self.recorded = Some(recording.recorder.stop(match &ran {
+                Ok(()) => StopReason::UserStopped,
+                Err(_) => StopReason::SourceFailed,
+            }));
+        }
         // A source that has failed may have no counters any more; those told last stand.
         let told = self.tell(u64::MAX);
         ran.and(told)
@@ -80,9 +112,22 @@ impl<L: Live> Worker<'_, L> {
         let mut answered = 0;
         loop {
             let Self { source, pipeline, queue, .. } = self;
-            let took = source.poll(WAIT, |packet| {
-                let Ok(()): Result<(), Infallible> = pipeline.queue(packet, queue);
-            })?;
+            let took = match &mut self.recording {
+                None => source.poll(WAIT, |packet| {
+                    let Ok(()): Result<(), Infallible> = pipeline.queue(packet, queue);
+                })?,
+                Some(recording) => {
+                    let now = (self.now)();
+                    recording.recorder.tick(now);
+                    source.poll(WAIT, |packet| {
+                        let show = |received: &Packet<'_>, frame: Option<&Packet<'_>>| {
+                            recording.show(received, frame, now);
+                        };
+                        let Ok(()): Result<(), Infallible> =
+                            pipeline.queue_shown(packet, queue, show);
+                    })?
+                }
+            };
             let Ok(()) = pipeline.flush(queue);
             queue.sink.offer();
             let asked = self.slot.asked.load(Ordering::Relaxed);
@@ -104,7 +149,12 @@ impl<L: Live> Worker<'_, L> {
         let flows = self.pipeline.tracker.as_ref().map_or(0, |tracker| tracker.flows() as u64);
         let counters = self.source.counters();
         let source = counters.as_ref().map_or_else(|_| self.slot.told().source, |now| *now);
-        self.slot.tell(Told { answers, source, report: self.pipeline.report(), flows });
+        let recorded = match &self.recording {
+            Some(recording) => Some(recording.recorder.status()),
+            None => self.recorded.clone(),
+        };
+        let report = self.pipeline.report();
+        self.slot.tell(Told { answers, source, report, flows, recorded });
         counters.map(|_| ())
     }
 }

@@ -131,7 +131,7 @@ fn pipeline() -> Pipeline {
 
 fn setup(sources: Vec<Scripted>, kept: &Kept) -> Setup<Scripted> {
     Setup {
-        belts: sources.into_iter().map(|source| (source, pipeline())).collect(),
+        belts: sources.into_iter().map(|source| (source, pipeline(), None)).collect(),
         rows: Box::new(kept.clone()),
         flags: FlagSet::ALL,
         retransmissions: false,

@@ -90,6 +90,26 @@ impl Pipeline {
         }
     }
 
+    /// [`queue`](Self::queue), which shows the packet on its way to `show`: as it came, and the
+    /// frame that is tracked, where it yields one.
+    ///
+    /// # Errors
+    ///
+    /// Those of the sink.
+    pub fn queue_shown<S: Sink>(
+        &mut self,
+        packet: Packet<'_>,
+        sink: &mut S,
+        show: impl FnOnce(&Packet<'_>, Option<&Packet<'_>>),
+    ) -> Result<(), S::Error> {
+        let Taken::Frame(frame) = self.intake.take(packet) else {
+            show(&packet, None);
+            return Ok(());
+        };
+        show(&packet, Some(&frame));
+        self.tracker.as_mut().map_or(Ok(()), |tracker| tracker.queue(frame, sink))
+    }
+
     /// Judges what [`queue`](Self::queue) has gathered: nothing more comes for a while.
     ///
     /// # Errors

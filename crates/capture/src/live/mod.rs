@@ -11,6 +11,8 @@
 //! is used, [`hold`] keeps the ports bound, or the kernel answers every mirrored packet.
 
 use std::fmt;
+use std::io;
+use std::str::FromStr;
 use std::time::Duration;
 
 use vtap_packet::Packet;
@@ -96,6 +98,17 @@ impl fmt::Display for Kind {
     }
 }
 
+/// By the names that [`Display`](fmt::Display) gives.
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let all = [Self::Pcap, Self::Ring, Self::Udp];
+        let named = all.into_iter().find(|kind| kind.to_string() == name);
+        named.ok_or_else(|| format!("no such source: `{name}`; there are pcap, ring and udp"))
+    }
+}
+
 /// What to open.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -116,6 +129,9 @@ pub struct Config {
     pub snaplen: u32,
     /// Whether interfaces are made to receive frames for other addresses.
     pub promiscuous: bool,
+    /// Sources among which packets are shared out, each for a thread of its own: more than one of
+    /// [`Kind::Ring`] only.
+    pub threads: usize,
 }
 
 impl Default for Config {
@@ -130,20 +146,33 @@ impl Default for Config {
             buffer: 64 << 20,
             snaplen: 262_144,
             promiscuous: false,
+            threads: 1,
         }
     }
 }
 
-/// Opens a source.
+/// Opens a source, or the several that share its packets out: as many as [`Config::threads`] says.
 ///
 /// # Errors
 ///
-/// What is missing: an interface, a capability, a port that is not taken.
-pub fn open(config: &Config) -> Result<Opened, Error> {
+/// What is missing: an interface, a capability, a port that is not taken; or several threads for a
+/// source that has one.
+pub fn open(config: &Config) -> Result<Vec<Opened>, Error> {
+    if config.threads > 1 && config.kind != Kind::Ring {
+        return Err(Error::live(
+            format!("source {}", config.kind),
+            "share packets out among threads",
+            io::ErrorKind::Unsupported.into(),
+            "use --source ring, or one thread",
+        ));
+    }
     Ok(match config.kind {
-        Kind::Pcap => Opened::Pcap(Pcap::open(config)?),
-        Kind::Ring => Opened::Ring(Ring::open(config)?),
-        Kind::Udp => Opened::Udp(Udp::open(config)?),
+        Kind::Pcap => vec![Opened::Pcap(Pcap::open(config)?)],
+        Kind::Ring => {
+            let options = ring::Options { members: config.threads, ..ring::Options::default() };
+            Ring::open_all(config, &options)?.into_iter().map(Opened::Ring).collect()
+        }
+        Kind::Udp => vec![Opened::Udp(Udp::open(config)?)],
     })
 }
 

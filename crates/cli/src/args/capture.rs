@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
+#[cfg(feature = "live")]
+use vtap_capture::live::Kind;
 use vtap_capture::write::Format;
 use vtap_recorder::limits;
 use vtap_recorder::{Filters, Limits, Ring};
@@ -114,10 +116,11 @@ pub(crate) struct Live {
     #[arg(short, long = "interface", value_name = "IF", num_args = 1.., conflicts_with = "read")]
     pub(crate) interfaces: Vec<String>,
 
-    /// How packets are taken: by libpcap, or from sockets, which need no privilege and show no
-    /// envelopes as they were
-    #[arg(long, value_enum, default_value_t = SourceName::Pcap, conflicts_with = "read")]
-    pub(crate) source: SourceName,
+    /// How packets are taken: pcap (libpcap), ring (a ring of our own), or udp (sockets, which
+    /// need no privilege and show no envelopes as they were)
+    #[arg(long, value_name = "pcap|ring|udp", default_value_t = Kind::Pcap,
+          conflicts_with = "read")]
+    pub(crate) source: Kind,
 
     /// Bytes of the kernel's ring, or of each socket's buffer
     #[arg(long, value_name = "BYTES", default_value = "64M", value_parser = bytes,
@@ -127,13 +130,6 @@ pub(crate) struct Live {
     /// Make interfaces receive frames for other addresses, too
     #[arg(long, conflicts_with = "read")]
     pub(crate) promiscuous: bool,
-}
-
-#[cfg(feature = "live")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum SourceName {
-    Pcap,
-    Udp,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
