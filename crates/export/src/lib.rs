@@ -15,6 +15,7 @@
 //! | [`output`] | [`Output`]: any of them, chosen at run time |
 //! | [`rotated`] | [`Rotated`]: files begun by size and time, for a collector; never fails |
 //! | [`directory`] | [`Directory`]: files that appear under their name once they are complete |
+//! | [`report`] | the counters of a run, as JSON and in words |
 //! | [`error`] | [`Error`]: what could not be written, and where |
 //!
 //! What holds for all of them:
@@ -48,6 +49,7 @@ pub mod format;
 pub mod json;
 pub mod output;
 pub mod packets;
+pub mod report;
 pub mod rotated;
 mod rows;
 #[cfg(test)]

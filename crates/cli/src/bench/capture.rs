@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use bytes::Bytes;
+use vtap_export::report::size;
 use vtap_synth::{Config, Generator, Written};
 
 use super::machine;
 use crate::args::Bench;
-use crate::summary;
 
 pub(super) enum Capture {
     Memory {
@@ -68,7 +68,7 @@ impl Capture {
         // A little more, as a mean is not exact: growing would copy everything.
         let room = config.packets.saturating_mul(record + record / 50);
         let refused = || {
-            let room = summary::size(room);
+            let room = size(room);
             format!(
                 "a capture of {room} does not fit into memory: --packets N for fewer packets, or --write FILE"
             )

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use vtap_export::report::{count, invalid, list, size};
 use vtap_flow::{Checksum, EventFlag, Profile};
 use vtap_pipeline::Report;
 use vtap_synth::Config;
@@ -11,7 +12,7 @@ use vtap_synth::Config;
 use super::capture::{Capture, Synthetic};
 use super::machine::Machine;
 use super::stage::{Setup, Stage, Threads};
-use crate::summary::{count, invalid, list, size, unmirrored};
+use crate::summary::unmirrored;
 
 /// All that is told.
 pub(super) struct Results<'a> {

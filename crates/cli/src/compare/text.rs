@@ -3,10 +3,10 @@
 use std::fmt::Write;
 
 use vtap_compare::{Alteration, Delay, Loss, Reordered, Resegmented, SideReport};
+use vtap_export::report::{count, list, size};
 use vtap_packet::Timestamp;
 
 use super::Findings;
-use crate::summary::{count, list, size};
 
 /// No mirror takes a second, in nanoseconds.
 const APART: i64 = 1_000_000_000;
