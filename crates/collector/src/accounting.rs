@@ -4,11 +4,13 @@
 //! the ring or socket of the source, the belt, the queue of rows, the file. How many packets the
 //! mirror sent is known to nobody here; from the network card on, nothing is lost uncounted.
 
+use serde_json::{Map, Value, json};
 use vtap_capture::live;
+use vtap_export::report;
 use vtap_packet::Timestamp;
 use vtap_pipeline::Report;
 
-use crate::host::{Nic, Softnet};
+use crate::host::{Nic, Process, Softnet};
 
 /// The counters of a collector, all since it was started.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +33,8 @@ pub struct Accounting {
     pub rows: RowCounters,
     /// What is kept of the packets themselves, of each thread.
     pub recorded: Vec<vtap_recorder::Status>,
+    /// What the collector itself takes of the machine.
+    pub process: Process,
 }
 
 /// What became of rows.
@@ -64,6 +68,68 @@ impl Accounting {
     /// Packets known to be lost on this machine, at any layer that sees only what is mirrored.
     pub const fn lost_packets(&self) -> u64 {
         self.source.dropped
+    }
+
+    /// All of it, the counters of the belt by the names of `docs/counters.md`.
+    pub fn to_json(&self) -> Value {
+        let Self { source, softnet, rows, process, .. } = self;
+        let nic = |(name, nic): &(String, Nic)| {
+            let counters = json!({
+                "received": nic.received,
+                "dropped": nic.dropped,
+                "missed": nic.missed,
+                "errors": nic.errors,
+            });
+            (name.clone(), counters)
+        };
+        let nics: Map<String, Value> = self.nics.iter().map(nic).collect();
+        let mut all = report::json(&self.report);
+        let ours = [
+            ("since", self.since.to_string().into()),
+            ("at", self.at.to_string().into()),
+            ("nics", nics.into()),
+            (
+                "softnet",
+                json!({
+                    "processed": softnet.processed,
+                    "dropped": softnet.dropped,
+                    "squeezed": softnet.squeezed,
+                }),
+            ),
+            (
+                "source",
+                json!({
+                    "received": source.received,
+                    "dropped": source.dropped,
+                    "unread": self.unread(),
+                    "freezes": source.freezes,
+                    "interface_dropped": source.interface_dropped,
+                }),
+            ),
+            ("flows_now", self.flows.into()),
+            (
+                "rows",
+                json!({
+                    "made": rows.made,
+                    "overflowed": rows.overflowed,
+                    "written": rows.written,
+                    "lost": rows.lost,
+                    "omitted": rows.omitted,
+                    "waiting": rows.waiting(),
+                }),
+            ),
+            (
+                "process",
+                json!({
+                    "resident": process.resident,
+                    "cpu_seconds": process.cpu.as_secs_f64(),
+                    "threads": process.threads,
+                    "open_files": process.open_files,
+                }),
+            ),
+        ];
+        all.extend(ours.map(|(name, value): (&str, Value)| (name.to_owned(), value)));
+        Value::Object(all)
     }
 
     /// Checks the laws of a collector that has come to its end.

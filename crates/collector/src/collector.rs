@@ -1,6 +1,5 @@
 //! The threads of a collector, from start to the last row.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -9,20 +8,16 @@ use std::time::Duration;
 use vtap_capture as capture;
 use vtap_capture::live::Live;
 use vtap_export::{Filtered, FlagSet};
-use vtap_packet::Timestamp;
 use vtap_pipeline::Pipeline;
 
 use crate::Now;
 use crate::accounting::{Accounting, RowCounters};
-use crate::host::{self, Nic, Softnet};
 use crate::rows::{self, Counts, Queued, Rows, Taken};
+use crate::watch::{Ending, Watch};
 use crate::worker::{Recording, Slot, Worker};
 
 /// How often what was gathered is written.
 const TICK: Duration = Duration::from_millis(500);
-
-/// How long an answer of the workers is waited for; they look around every 100 ms.
-const ANSWER: Duration = Duration::from_millis(400);
 
 /// What a collector is made of.
 pub struct Setup<L> {
@@ -51,27 +46,21 @@ impl<L> std::fmt::Debug for Setup<L> {
 /// A collector that runs.
 #[derive(Debug)]
 pub struct Collector {
-    belts: Vec<Belt>,
+    belts: Vec<JoinHandle<Result<(), capture::Error>>>,
     writer: JoinHandle<Option<vtap_export::Error>>,
     shared: Arc<Shared>,
-    interfaces: Vec<String>,
-    nics: Vec<(String, Nic)>,
-    softnet: Softnet,
-    since: Timestamp,
+    watch: Watch,
     now: Now,
 }
 
-/// A worker's thread.
-#[derive(Debug)]
-struct Belt {
-    thread: JoinHandle<Result<(), capture::Error>>,
-    slot: Arc<Slot>,
-}
-
+/// What the threads share with those who look on.
 #[derive(Debug, Default)]
-struct Shared {
-    stop: AtomicBool,
-    counts: Arc<Counts>,
+pub(crate) struct Shared {
+    /// Tells the workers to end.
+    pub(crate) stop: AtomicBool,
+    /// Raised when the writer's thread ends.
+    pub(crate) writer_ended: AtomicBool,
+    pub(crate) counts: Arc<Counts>,
 }
 
 /// How a collector ended.
@@ -97,74 +86,44 @@ impl Collector {
         let Setup { belts, rows, flags, retransmissions, queue, interfaces, now } = setup;
         let shared = Arc::new(Shared::default());
         let (ends, queued) = rows::queue(belts.len(), queue, &shared.counts);
-        let root = Path::new("/");
-        let (nics, softnet) = (host::nics(root, &interfaces), Softnet::read(root));
+        let slots: Vec<_> = belts.iter().map(|_| Arc::new(Slot::default())).collect();
+        let watch = Watch::new(slots.clone(), Arc::clone(&shared), interfaces, now);
+        // First, so that it is there when rows come.
+        let its = Arc::clone(&shared);
+        let write = move || {
+            let _ending = Ending(&its.writer_ended);
+            write(&queued, rows, &its.counts, now)
+        };
+        let writer = thread::Builder::new().name("writer".into()).spawn(write)?;
         let mut running = Vec::with_capacity(belts.len());
-        for (number, ((source, pipeline, recording), end)) in
-            belts.into_iter().zip(ends).enumerate()
-        {
-            let slot = Arc::new(Slot::default());
-            let (shared, its) = (Arc::clone(&shared), Arc::clone(&slot));
+        let belts = belts.into_iter().zip(ends).zip(slots);
+        for (number, (((source, pipeline, recording), end), slot)) in belts.enumerate() {
+            let shared = Arc::clone(&shared);
             let work = move || {
+                let _ending = Ending(&slot.ended);
                 let queue = Filtered { sink: end, flags, retransmissions };
-                let (slot, stop) = (&*its, &shared.stop);
+                let (slot, stop) = (&*slot, &shared.stop);
                 let recorded = None;
                 Worker { source, pipeline, recording, queue, slot, stop, now, recorded }.run()
             };
-            let thread = thread::Builder::new().name(format!("belt {number}")).spawn(work)?;
-            running.push(Belt { thread, slot });
+            running.push(thread::Builder::new().name(format!("belt {number}")).spawn(work)?);
         }
-        let counts = Arc::clone(&shared.counts);
-        let write = move || write(&queued, rows, &counts, now);
-        let writer = thread::Builder::new().name("writer".into()).spawn(write)?;
-        let softnet = softnet.unwrap_or_default();
-        Ok(Self { belts: running, writer, shared, interfaces, nics, softnet, since: now(), now })
+        Ok(Self { belts: running, writer, shared, watch, now })
     }
 
     /// The counters now. A worker that is too busy to answer is told of as it was last.
     pub fn accounting(&self) -> Accounting {
-        let asked: Vec<_> = self.belts.iter().map(|belt| belt.slot.ask()).collect();
-        let by = (self.now)() + ANSWER;
-        let answered = || {
-            let mut belts = self.belts.iter().zip(&asked);
-            belts.all(|(belt, asked)| {
-                belt.thread.is_finished() || belt.slot.told().answers >= *asked
-            })
-        };
-        while !answered() && (self.now)() < by {
-            thread::sleep(Duration::from_millis(2));
-        }
-        self.told()
+        self.watch.accounting()
     }
 
-    fn told(&self) -> Accounting {
-        let root = Path::new("/");
-        let mut nics = host::nics(root, &self.interfaces);
-        for (name, nic) in &mut nics {
-            let before = self.nics.iter().find(|(known, _)| known == name);
-            *nic = nic.since(before.map_or_else(Nic::default, |(_, nic)| *nic));
-        }
-        let mut all = Accounting {
-            since: self.since,
-            at: (self.now)(),
-            nics,
-            softnet: Softnet::read(root).unwrap_or_default().since(self.softnet),
-            rows: self.shared.counts.read(),
-            ..Accounting::default()
-        };
-        for belt in &self.belts {
-            let told = belt.slot.told();
-            all.source += told.source;
-            all.report += told.report;
-            all.flows += told.flows;
-            all.recorded.extend(told.recorded);
-        }
-        all
+    /// For others that want to look on, in threads of their own, until after the end.
+    pub fn watch(&self) -> Watch {
+        self.watch.clone()
     }
 
     /// Whether a thread has ended by itself: a source has failed, or nobody takes rows any more.
     pub fn is_over(&self) -> bool {
-        self.writer.is_finished() || self.belts.iter().any(|belt| belt.thread.is_finished())
+        self.writer.is_finished() || self.belts.iter().any(JoinHandle::is_finished)
     }
 
     /// Stops reading, writes what is left, and ends. A writer that hangs (a pipe that nobody reads,
@@ -179,10 +138,10 @@ impl Collector {
         while !self.threads_ended() && (self.now)() < by {
             thread::sleep(Duration::from_millis(5));
         }
-        let (written, accounting) = (self.threads_ended(), self.told());
+        let (written, accounting) = (self.threads_ended(), self.watch.told());
         let mut ended = Ended { accounting, sources: Vec::new(), rows: None, written };
-        for belt in self.belts.into_iter().filter(|belt| belt.thread.is_finished()) {
-            ended.sources.extend(joined(belt.thread).err());
+        for belt in self.belts.into_iter().filter(JoinHandle::is_finished) {
+            ended.sources.extend(joined(belt).err());
         }
         if written {
             ended.rows = joined(self.writer);
@@ -192,7 +151,7 @@ impl Collector {
     }
 
     fn threads_ended(&self) -> bool {
-        self.writer.is_finished() && self.belts.iter().all(|belt| belt.thread.is_finished())
+        self.writer.is_finished() && self.belts.iter().all(JoinHandle::is_finished)
     }
 }
 
@@ -234,16 +193,16 @@ fn write(
 impl Counts {
     fn settle(&self, taken: Taken) {
         let Taken { written, lost, omitted } = taken;
-        self.written.store(written, Ordering::Relaxed);
-        self.lost.store(lost, Ordering::Relaxed);
-        self.omitted.store(omitted, Ordering::Relaxed);
+        self.written.store(written, Ordering::Release);
+        self.lost.store(lost, Ordering::Release);
+        self.omitted.store(omitted, Ordering::Release);
     }
 
-    fn read(&self) -> RowCounters {
+    pub(crate) fn read(&self) -> RowCounters {
         // Those at the end of the way first, so that none is seen there that was not made.
         let [written, lost, omitted, overflowed, made] =
             [&self.written, &self.lost, &self.omitted, &self.overflowed, &self.made]
-                .map(|count| count.load(Ordering::Relaxed));
+                .map(|count| count.load(Ordering::Acquire));
         RowCounters { made, overflowed, written, lost, omitted }
     }
 }

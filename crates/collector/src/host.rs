@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 /// A network card, by `/sys/class/net/NAME/statistics`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +26,19 @@ pub struct Softnet {
     pub dropped: u64,
     /// Times a processor had to stop with work left (`net.core.netdev_budget`).
     pub squeezed: u64,
+}
+
+/// What this process takes of the machine, by `/proc/self/stat`; see proc_pid_stat(5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Process {
+    /// Memory that is resident, in bytes.
+    pub resident: u64,
+    /// Processor time of all threads, in user mode and in the kernel.
+    pub cpu: Duration,
+    /// Threads.
+    pub threads: u64,
+    /// Open files and sockets.
+    pub open_files: u64,
 }
 
 impl Nic {
@@ -83,6 +97,28 @@ impl Softnet {
     }
 }
 
+impl Process {
+    /// Reads the counters below `root`. `None` where the kernel does not show them.
+    pub fn read(root: &Path) -> Option<Self> {
+        let folder = root.join("proc/self");
+        let stat = fs::read_to_string(folder.join("stat")).ok()?;
+        // The name of the program, in parentheses, may contain anything; behind it is field 3.
+        let (_, behind) = stat.rsplit_once(')')?;
+        let fields: Vec<&str> = behind.split_whitespace().collect();
+        let field = |number: usize| -> Option<u64> { fields.get(number - 3)?.parse().ok() };
+        let ticks = field(14)? + field(15)?;
+        let files = fs::read_dir(folder.join("fd")).map_or(0, Iterator::count);
+        Some(Self {
+            resident: field(24)? * rustix::param::page_size() as u64,
+            cpu: Duration::from_millis(
+                ticks * 1000 / rustix::param::clock_ticks_per_second().max(1),
+            ),
+            threads: field(20)?,
+            open_files: files as u64,
+        })
+    }
+}
+
 /// The cards that `interfaces` name; all of them for none, or for `any`.
 pub fn nics(root: &Path, interfaces: &[String]) -> Vec<(String, Nic)> {
     let named = !interfaces.is_empty() && interfaces.iter().all(|name| name != "any");
@@ -100,6 +136,13 @@ pub fn nics(root: &Path, interfaces: &[String]) -> Vec<(String, Nic)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn this_process_takes_memory_and_has_threads_and_files() {
+        let process = Process::read(Path::new("/")).unwrap();
+        assert!(process.resident > 100_000, "{process:?}");
+        assert!(process.threads >= 2 && process.open_files >= 3, "{process:?}");
+    }
 
     #[test]
     fn counters_are_read_and_what_came_since_is_told() {

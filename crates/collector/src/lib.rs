@@ -12,7 +12,8 @@
 //! | [`rows`] | [`Rows`]: where rows go; the queue to the thread that writes them |
 //! | [`places`] | [`Stream`](places::Stream), [`Files`](places::Files): where rows are written to |
 //! | [`accounting`] | [`Accounting`]: what every layer saw and dropped, and the laws between them |
-//! | [`host`] | counters of the machine: network cards, and the kernel's backlog |
+//! | [`watch`] | [`Watch`]: what can be asked of a collector that runs, from any thread |
+//! | [`host`] | counters of the machine: network cards, the kernel's backlog, this process |
 //!
 //! Nothing here reads a clock: what needs the time is given [`Now`].
 
@@ -24,12 +25,14 @@ pub mod config;
 pub mod host;
 pub mod places;
 pub mod rows;
+pub mod watch;
 mod worker;
 
 pub use accounting::Accounting;
 pub use collector::{Collector, Ended, Setup};
 pub use config::Config;
 pub use rows::Rows;
+pub use watch::Watch;
 pub use worker::Recording;
 
 /// Reads the wall clock.

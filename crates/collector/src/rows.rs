@@ -122,7 +122,7 @@ impl Queue {
         };
         let batch = std::mem::replace(&mut self.batch, fresh);
         if self.full.try_send(batch).is_err() {
-            self.counts.overflowed.fetch_add(rows, Ordering::Relaxed);
+            self.counts.overflowed.fetch_add(rows, Ordering::Release);
         }
     }
 }

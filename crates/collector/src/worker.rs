@@ -26,6 +26,8 @@ const DRAIN: Duration = Duration::from_secs(2);
 pub(crate) struct Slot {
     /// Raised to ask for the counters.
     asked: AtomicU64,
+    /// Raised when the worker's thread ends, even by a panic.
+    pub(crate) ended: AtomicBool,
     told: Mutex<Told>,
 }
 
@@ -48,6 +50,11 @@ impl Slot {
 
     pub(crate) fn told(&self) -> Told {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The question that was answered last.
+    pub(crate) fn answers(&self) -> u64 {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).answers
     }
 
     fn tell(&self, told: Told) {

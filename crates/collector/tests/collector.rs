@@ -178,7 +178,8 @@ fn what_is_read_is_told_and_the_layers_agree() {
     let kept = Kept::default();
     let frames = connections(0..50);
     let packets = frames.len() as u64;
-    let collector = Collector::start(setup(vec![Scripted::new(frames)], &kept)).unwrap();
+    let wide = Setup { queue: 1 << 16, ..setup(vec![Scripted::new(frames)], &kept) };
+    let collector = Collector::start(wide).unwrap();
     wait_for(|| collector.accounting().report.packets == packets);
     let ended = stop(collector);
     let accounting = ended.accounting;
@@ -311,4 +312,23 @@ fn mirrored_packets_are_taken_out_of_their_envelopes() {
     let report = stop(collector).accounting.report;
     assert_eq!(report.decapsulated(), report.packets);
     assert_eq!(report.taps.iter().filter(|tap| tap.address.is_some()).count(), 1);
+}
+
+#[test]
+fn a_collector_is_well_until_a_thread_ends_or_it_is_stopped() {
+    let kept = Kept::default();
+    let collector = Collector::start(setup(vec![Scripted::new(connections(0..5))], &kept)).unwrap();
+    let watch = collector.watch();
+    assert_eq!(watch.health(), Ok(()));
+    wait_for(|| watch.accounting().report.packets == 45);
+    assert_eq!(watch.health(), Ok(()));
+    stop(collector);
+    assert_eq!(watch.health(), Err("stopping".to_owned()));
+    assert_eq!(watch.accounting().report.packets, 45, "the last counters stay");
+
+    let failing = Scripted { fails: true, ..Scripted::new(connections(0..5)) };
+    let collector = Collector::start(setup(vec![failing], &kept)).unwrap();
+    wait_for(|| collector.is_over());
+    assert_eq!(collector.watch().health(), Err("belt 0 has ended".to_owned()));
+    stop(collector);
 }
