@@ -13,6 +13,9 @@
 //! | [`places`] | [`Stream`](places::Stream), [`Files`](places::Files): where rows are written to |
 //! | [`accounting`] | [`Accounting`]: what every layer saw and dropped, and the laws between them |
 //! | [`watch`] | [`Watch`]: what can be asked of a collector that runs, from any thread |
+//! | [`layers`] | the places that packets and rows pass, and what mends a drop at each |
+//! | [`table`] | [`Table`]: the counters for people; a line for the log |
+//! | [`metrics`] | the counters for Prometheus |
 //! | [`host`] | counters of the machine: network cards, the kernel's backlog, this process |
 //!
 //! Nothing here reads a clock: what needs the time is given [`Now`].
@@ -23,8 +26,11 @@ pub mod accounting;
 pub mod collector;
 pub mod config;
 pub mod host;
+pub mod layers;
+pub mod metrics;
 pub mod places;
 pub mod rows;
+pub mod table;
 pub mod watch;
 mod worker;
 
@@ -32,6 +38,7 @@ pub use accounting::Accounting;
 pub use collector::{Collector, Ended, Setup};
 pub use config::Config;
 pub use rows::Rows;
+pub use table::Table;
 pub use watch::Watch;
 pub use worker::Recording;
 

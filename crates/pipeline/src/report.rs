@@ -36,17 +36,27 @@ impl Report {
 
     /// What was set aside before tracking, by name; zeros are left out.
     pub fn skipped(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.every_skip().filter(|(_, count)| *count > 0)
+    }
+
+    /// As [`skipped`](Self::skipped), zeros included.
+    pub fn every_skip(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let ours = [("outer-filter", self.outer_filter), ("not-mirrored", self.not_mirrored)];
         let decap = decap::Skip::ALL.map(|skip| (skip.name(), self.decap.skipped(skip)));
-        ours.into_iter().chain(decap).filter(|(_, count)| *count > 0)
+        ours.into_iter().chain(decap)
     }
 
     /// What was to be tracked and was set aside, by name; zeros are left out.
     pub fn flow_skipped(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.every_flow_skip().filter(|(_, count)| *count > 0)
+    }
+
+    /// As [`flow_skipped`](Self::flow_skipped), zeros included.
+    pub fn every_flow_skip(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let stats = self.flow.unwrap_or_default();
         let skipped = flow::Skip::ALL.map(move |skip| (skip.name(), stats.skipped(skip)));
         let ours = [("inner-filter", self.inner_filter)];
-        ours.into_iter().chain(skipped).filter(|(_, count)| *count > 0)
+        ours.into_iter().chain(skipped)
     }
 
     /// The laws, each with the two sides that have to be equal.
