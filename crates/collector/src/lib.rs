@@ -16,9 +16,10 @@
 //! | [`layers`] | the places that packets and rows pass, and what mends a drop at each |
 //! | [`table`] | [`Table`]: the counters for people; a line for the log |
 //! | [`metrics`] | the counters for Prometheus |
+//! | [`http`] | [`http::Server`]: `/metrics` and `/healthz` |
 //! | [`host`] | counters of the machine: network cards, the kernel's backlog, this process |
 //!
-//! Nothing here reads a clock: what needs the time is given [`Now`].
+//! Nothing here reads a clock, the time-outs of [`http`] aside: what needs the time is given [`Now`].
 
 #![forbid(unsafe_code)]
 
@@ -26,6 +27,7 @@ pub mod accounting;
 pub mod collector;
 pub mod config;
 pub mod host;
+pub mod http;
 pub mod layers;
 pub mod metrics;
 pub mod places;
