@@ -31,8 +31,8 @@ pub struct Accounting {
     pub flows: u64,
     /// Rows of events, from the belt to the file.
     pub rows: RowCounters,
-    /// What is kept of the packets themselves, of each thread.
-    pub recorded: Vec<vtap_recorder::Status>,
+    /// What is kept of the packets themselves.
+    pub recorder: vtap_recorder::Counters,
     /// What the collector itself takes of the machine.
     pub process: Process,
 }
@@ -72,7 +72,7 @@ impl Accounting {
 
     /// All of it, the counters of the belt by the names of `docs/counters.md`.
     pub fn to_json(&self) -> Value {
-        let Self { source, softnet, rows, process, .. } = self;
+        let Self { source, softnet, rows, recorder, process, .. } = self;
         let nic = |(name, nic): &(String, Nic)| {
             let counters = json!({
                 "received": nic.received,
@@ -119,6 +119,19 @@ impl Accounting {
                 }),
             ),
             (
+                "recorder",
+                json!({
+                    "offered": recorder.offered,
+                    "filtered": recorder.filtered,
+                    "left_out": recorder.left_out,
+                    "over_limit": recorder.over_limit,
+                    "dropped": recorder.dropped,
+                    "dropped_bytes": recorder.dropped_bytes,
+                    "recorded": recorder.recorded,
+                    "recorded_bytes": recorder.recorded_bytes,
+                }),
+            ),
+            (
                 "process",
                 json!({
                     "resident": process.resident,
@@ -144,9 +157,7 @@ impl Accounting {
             made == overflowed + written + lost + omitted,
             "broken law: made = overflowed + written + lost + omitted in {self:?}"
         );
-        for status in &self.recorded {
-            status.counters.assert_laws();
-        }
+        self.recorder.assert_laws();
         assert!(
             self.source.received >= self.source.dropped + self.report.packets,
             "broken law: more packets read than the kernel had, in {self:?}"

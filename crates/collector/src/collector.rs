@@ -103,7 +103,7 @@ impl Collector {
                 let _ending = Ending(&slot.ended);
                 let queue = Filtered { sink: end, flags, retransmissions };
                 let (slot, stop) = (&*slot, &shared.stop);
-                let recorded = None;
+                let recorded = vtap_recorder::Counters::default();
                 Worker { source, pipeline, recording, queue, slot, stop, now, recorded }.run()
             };
             running.push(thread::Builder::new().name(format!("belt {number}")).spawn(work)?);

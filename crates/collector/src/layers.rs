@@ -81,6 +81,20 @@ impl Accounting {
             note: frozen,
             remedy: "enlarge source.buffer; if it goes on, use more source.threads".into(),
         });
+        if self.recorder.offered > 0 {
+            layers.push(Layer {
+                name: "recorder".into(),
+                unit: "packets",
+                passed: self.recorder.recorded,
+                dropped: self.recorder.dropped,
+                all_traffic: false,
+                counted_by: "vtap",
+                note: String::new(),
+                remedy: "the disk is slower than the packets, or full: enlarge record.buffer, \
+                         lower record.bytes_per_packet, or record to a faster disk"
+                    .into(),
+            });
+        }
         layers.push(Layer {
             name: "row queue".into(),
             unit: "rows",

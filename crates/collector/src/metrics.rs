@@ -127,6 +127,41 @@ impl Families {
                 all.source.interface_dropped,
             ),
         ]);
+        let recorder = &all.recorder;
+        self.counters([
+            ("vtap_recorder_offered_total", "Packets that were to be recorded.", recorder.offered),
+            (
+                "vtap_recorder_filtered_total",
+                "Packets that no filter of the recorder let pass.",
+                recorder.filtered,
+            ),
+            (
+                "vtap_recorder_left_out_total",
+                "Packets of another link type than the first, in pcap.",
+                recorder.left_out,
+            ),
+            (
+                "vtap_recorder_over_limit_total",
+                "Packets behind a limit of the recorder.",
+                recorder.over_limit,
+            ),
+            (
+                "vtap_recorder_dropped_total",
+                "Packets that the disk was too slow or too full to record.",
+                recorder.dropped,
+            ),
+            (
+                "vtap_recorder_dropped_bytes_total",
+                "Bytes of the packets that were not recorded.",
+                recorder.dropped_bytes,
+            ),
+            ("vtap_recorder_recorded_total", "Packets recorded.", recorder.recorded),
+            (
+                "vtap_recorder_recorded_bytes_total",
+                "Bytes of the packets recorded.",
+                recorder.recorded_bytes,
+            ),
+        ]);
         let unread = all.unread() as f64;
         self.gauge("vtap_source_unread", "Packets in the ring or socket buffer.", unread);
     }

@@ -104,7 +104,7 @@ impl Watch {
             all.source += told.source;
             all.report += told.report;
             all.flows += told.flows;
-            all.recorded.extend(told.recorded);
+            all.recorder += told.recorder;
         }
         all
     }

@@ -10,7 +10,7 @@ use vtap_capture::{self as capture};
 use vtap_export::Filtered;
 use vtap_packet::{Packet, Timestamp};
 use vtap_pipeline::{Pipeline, Report};
-use vtap_recorder::{Recorder, Status, StopReason};
+use vtap_recorder::{Counters, Recorder, StopReason};
 
 use crate::Now;
 use crate::rows::Queue;
@@ -39,7 +39,7 @@ pub(crate) struct Told {
     pub(crate) source: live::Counters,
     pub(crate) report: Report,
     pub(crate) flows: u64,
-    pub(crate) recorded: Option<Status>,
+    pub(crate) recorder: Counters,
 }
 
 impl Slot {
@@ -91,7 +91,7 @@ pub(crate) struct Worker<'a, L> {
     pub(crate) stop: &'a AtomicBool,
     pub(crate) now: Now,
     /// What was recorded, once that is over.
-    pub(crate) recorded: Option<Status>,
+    pub(crate) recorded: Counters,
 }
 
 impl<L: Live> Worker<'_, L> {
@@ -104,10 +104,11 @@ impl<L: Live> Worker<'_, L> {
         queue.sink.pass_on();
         if let Some(recording) = self.recording.take() {
             // Its last file is complete when this is back.
-            self.recorded = Some(recording.recorder.stop(match &ran {
+            let reason = match &ran {
                 Ok(()) => StopReason::UserStopped,
                 Err(_) => StopReason::SourceFailed,
-            }));
+            };
+            self.recorded = recording.recorder.stop(reason).counters;
         }
         // A source that has failed may have no counters any more; those told last stand.
         let told = self.tell(u64::MAX);
@@ -156,12 +157,12 @@ impl<L: Live> Worker<'_, L> {
         let flows = self.pipeline.tracker.as_ref().map_or(0, |tracker| tracker.flows() as u64);
         let counters = self.source.counters();
         let source = counters.as_ref().map_or_else(|_| self.slot.told().source, |now| *now);
-        let recorded = match &self.recording {
-            Some(recording) => Some(recording.recorder.status()),
-            None => self.recorded.clone(),
+        let recorder = match &self.recording {
+            Some(recording) => recording.recorder.status().counters,
+            None => self.recorded,
         };
         let report = self.pipeline.report();
-        self.slot.tell(Told { answers, source, report, flows, recorded });
+        self.slot.tell(Told { answers, source, report, flows, recorder });
         counters.map(|_| ())
     }
 }

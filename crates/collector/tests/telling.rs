@@ -48,6 +48,7 @@ fn healthy() -> Accounting {
         report,
         flows: 12_345,
         rows: RowCounters { made: 54_321, written: 54_300, ..RowCounters::default() },
+        recorder: vtap_recorder::Counters::default(),
         process: Process {
             resident: 412 << 20,
             cpu: Duration::from_secs(40_000),

@@ -1,6 +1,7 @@
 //! What a session is and what became of it, in the cloud's words.
 
 use std::fmt;
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -74,6 +75,22 @@ impl Counters {
             filtered + left_out + over_limit + dropped + recorded,
             "offered = filtered + left_out + over_limit + dropped + recorded: {self:?}"
         );
+    }
+}
+
+/// For sessions side by side.
+impl AddAssign for Counters {
+    fn add_assign(&mut self, other: Self) {
+        let Self { offered, filtered, left_out, over_limit, dropped, .. } = other;
+        let Self { dropped_bytes, recorded, recorded_bytes, .. } = other;
+        self.offered += offered;
+        self.filtered += filtered;
+        self.left_out += left_out;
+        self.over_limit += over_limit;
+        self.dropped += dropped;
+        self.dropped_bytes += dropped_bytes;
+        self.recorded += recorded;
+        self.recorded_bytes += recorded_bytes;
     }
 }
 

@@ -11,7 +11,9 @@ use vtap_recorder::{Counters, Status, StopReason};
 
 use crate::Finish;
 use crate::args::SummaryTo;
-use crate::summary::{count, list, size, unmirrored};
+use vtap_export::report::{count, list, size};
+
+use crate::summary::unmirrored;
 
 /// What a session is, or was.
 pub(super) struct Outcome {
