@@ -1,4 +1,21 @@
 //! What a collector can be told, by a file or on the command line.
+//!
+//! | in reading order | holds |
+//! |---|---|
+//! | `default.toml` | every key, what it means, and its default |
+//! | [`loaded`] | [`Loaded`]: the defaults, with a file and then the command line laid over them |
+//! | `read` | from values to a [`Config`]: what each key may be |
+//! | `section` | values of one section, by type |
+//! | [`setting`] | [`settings`]: the keys, for a command line that has a flag for each |
+//! | [`error`] | [`Error`]: which line or flag, which key, what is allowed |
+
+pub mod error;
+pub mod loaded;
+mod read;
+mod section;
+pub mod setting;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,8 +23,12 @@ use std::time::Duration;
 use vtap_capture::live;
 use vtap_export::{FlagSet, Format};
 
+pub use error::Error;
+pub use loaded::{Change, Given, Loaded};
+pub use setting::{Setting, settings};
+
 /// All of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Where packets come from.
     pub source: Source,
@@ -24,7 +45,7 @@ pub struct Config {
 }
 
 /// `[source]`: where packets come from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Source {
     /// `pcap`, `ring` or `udp`.
     pub kind: live::Kind,
@@ -47,7 +68,7 @@ pub struct Source {
 }
 
 /// `[tracking]`: how flows are followed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Tracking {
     /// The rules.
     pub flow: vtap_flow::Config,
@@ -60,7 +81,7 @@ pub struct Tracking {
 }
 
 /// `[events]`: where rows go.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Events {
     /// Their form.
     pub format: Format,
@@ -87,7 +108,7 @@ pub struct Events {
 }
 
 /// `[record]`: the ring of captures beside the events.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Record {
     /// The directory for them; nothing is recorded without one.
     pub directory: Option<PathBuf>,
@@ -108,16 +129,18 @@ pub struct Record {
 }
 
 /// `[telemetry]`: what is told about the collector itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Telemetry {
     /// The address of `/metrics` and `/healthz`; none without one.
     pub listen: Option<std::net::SocketAddr>,
     /// How often counters are logged; never for none.
     pub log_every: Option<Duration>,
+    /// What is logged.
+    pub log_level: tracing::Level,
 }
 
 /// `[privileges]`: what the process may do once everything is open.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Privileges {
     /// The user to become, where started as root.
     pub user: Option<String>,
