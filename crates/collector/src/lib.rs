@@ -18,6 +18,7 @@
 //! | [`metrics`] | the counters for Prometheus |
 //! | [`http`] | [`http::Server`]: `/metrics` and `/healthz` |
 //! | [`host`] | counters of the machine: network cards, the kernel's backlog, this process |
+//! | [`privileges`] | what the process may do once everything is open |
 //!
 //! Nothing here reads a clock, the time-outs of [`http`] aside: what needs the time is given [`Now`].
 
@@ -31,6 +32,7 @@ pub mod http;
 pub mod layers;
 pub mod metrics;
 pub mod places;
+pub mod privileges;
 pub mod rows;
 pub mod table;
 pub mod watch;
