@@ -19,6 +19,7 @@
 //! | [`http`] | [`http::Server`]: `/metrics` and `/healthz` |
 //! | [`host`] | counters of the machine: network cards, the kernel's backlog, this process |
 //! | [`privileges`] | what the process may do once everything is open |
+//! | [`service`] | word to the service manager: ready, alive, stopping |
 //!
 //! Nothing here reads a clock, the time-outs of [`http`] aside: what needs the time is given [`Now`].
 
@@ -34,6 +35,7 @@ pub mod metrics;
 pub mod places;
 pub mod privileges;
 pub mod rows;
+pub mod service;
 pub mod table;
 pub mod watch;
 mod worker;
