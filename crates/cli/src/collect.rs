@@ -10,8 +10,10 @@ use anyhow::Context;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use vtap_capture::live::{self, Hold, Kind, Opened};
 use vtap_capture::write::Format;
-use vtap_collector::config::Source;
+use vtap_collector::config::{Loaded, Source};
 use vtap_collector::places::{Files, Stream};
+use vtap_collector::privileges::{self, Reach};
+use vtap_collector::service::Service;
 use vtap_collector::{Accounting, Collector, Config, Ended, Recording, Rows, Setup};
 use vtap_decap::{Decap, PortSet};
 use vtap_export::{Directory, Output};
@@ -21,6 +23,7 @@ use vtap_packet::Timestamp;
 use vtap_pipeline::Pipeline;
 use vtap_recorder::{Destination, Filters, Limits, Pressure, Recorder, Ring};
 
+use crate::args::Collect;
 use crate::{Finish, plan};
 
 /// How often signals are looked for.
@@ -29,10 +32,19 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How long the last rows may take, once reading was stopped; the ring is drained before.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-pub(crate) fn run(config: &Config) -> anyhow::Result<Finish> {
+pub(crate) fn run(args: &Collect) -> anyhow::Result<Finish> {
+    let loaded = args.load()?;
+    if args.print_config {
+        return crate::print(loaded.to_string().as_bytes());
+    }
+    let config = &loaded.config;
     let signals = Signals::catch()?;
-    let belts = open(config)?;
+    let opened = open(config)?;
     let _hold = hold(config);
+    // Before any thread, those of recorders included, and before files are begun, which would be
+    // root's.
+    confine(&loaded)?;
+    let belts = belts(config, opened)?;
     let collector = Collector::start(Setup {
         belts,
         rows: rows(config)?,
@@ -43,9 +55,13 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<Finish> {
         now,
     })?;
     eprintln!("vtap: collecting from {}", description(config));
+    let mut service = Service::from_environment();
+    service.ready(&description(config)).context("cannot tell the service manager")?;
     let mut log = Every::new(config.telemetry.log_every);
     while !signals.stop() && !collector.is_over() {
         thread::sleep(LOOK);
+        // If it is not heard, the service manager kills this process and says so.
+        let _ = service.watchdog(now());
         if signals.tell.swap(false, Ordering::Relaxed) {
             eprintln!("{:#?}", collector.accounting());
         }
@@ -53,7 +69,19 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<Finish> {
             tracing::info!("{:?}", collector.accounting().rows);
         }
     }
+    let _ = service.stopping();
     finish(collector.stop(PATIENCE))
+}
+
+/// Gives up what takes privileges, and says what holds from now on.
+fn confine(loaded: &Loaded) -> anyhow::Result<()> {
+    let confined = privileges::give_up(&loaded.config.privileges, &Reach::of(loaded))?;
+    if confined.landlock.falls_short() {
+        tracing::warn!("{confined}");
+    } else {
+        tracing::info!("{confined}");
+    }
+    Ok(())
 }
 
 /// As tcpdump says what it listens on.
@@ -65,7 +93,7 @@ fn description(config: &Config) -> String {
     format!("{interfaces}, source {kind}, UDP port {}{everything}", ports.join(", "))
 }
 
-fn open(config: &Config) -> anyhow::Result<Vec<(Opened, Pipeline, Option<Recording>)>> {
+fn open(config: &Config) -> anyhow::Result<Vec<Opened>> {
     let source = &config.source;
     let live = live::Config {
         kind: source.kind,
@@ -89,6 +117,14 @@ fn open(config: &Config) -> anyhow::Result<Vec<(Opened, Pipeline, Option<Recordi
             source.buffer,
         );
     }
+    Ok(opened)
+}
+
+/// Each source with its belt, and the ring of captures beside it.
+fn belts(
+    config: &Config,
+    opened: Vec<Opened>,
+) -> anyhow::Result<Vec<(Opened, Pipeline, Option<Recording>)>> {
     let threads = opened.len();
     (0..)
         .zip(opened)

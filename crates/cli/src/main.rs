@@ -73,7 +73,7 @@ fn main() -> ExitCode {
     let finish = match vtap.command {
         Command::Replay(args) => replay::run(&args),
         #[cfg(feature = "live")]
-        Command::Collect(args) => collect::run(&args.config()),
+        Command::Collect(args) => collect::run(&args),
         Command::Capture(args) => capture::run(&args),
         Command::Trace(args) => trace::run(&args),
         Command::Decap(args) => decap::run(&args),
