@@ -1,13 +1,14 @@
 //! The threads of a collector, from start to the last row.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use vtap_capture as capture;
 use vtap_capture::live::Live;
 use vtap_export::{Filtered, FlagSet};
+use vtap_files::Rotation;
 use vtap_pipeline::Pipeline;
 
 use crate::Now;
@@ -25,10 +26,8 @@ pub struct Setup<L> {
     pub belts: Vec<(L, Pipeline, Option<Recording>)>,
     /// Where rows go.
     pub rows: Box<dyn Rows>,
-    /// Which events are rows.
-    pub flags: FlagSet,
-    /// Whether repeated segments are rows as well.
-    pub retransmissions: bool,
+    /// What can be changed while it runs.
+    pub tuning: Tuning,
     /// Rows that wait for the writer at most.
     pub queue: usize,
     /// Interfaces whose cards are looked at; all for none.
@@ -43,6 +42,17 @@ impl<L> std::fmt::Debug for Setup<L> {
     }
 }
 
+/// What of a collector can be changed while it runs.
+#[derive(Clone, Debug)]
+pub struct Tuning {
+    /// Which events are rows.
+    pub flags: FlagSet,
+    /// Whether repeated segments are rows as well.
+    pub retransmissions: bool,
+    /// When files are begun, and how many are kept, where rows are written to files.
+    pub rotation: Rotation,
+}
+
 /// A collector that runs.
 #[derive(Debug)]
 pub struct Collector {
@@ -54,13 +64,27 @@ pub struct Collector {
 }
 
 /// What the threads share with those who look on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Shared {
     /// Tells the workers to end.
     pub(crate) stop: AtomicBool,
+    tuning: Mutex<Tuning>,
+    /// How often it was changed.
+    tunings: AtomicU64,
     /// Raised when the writer's thread ends.
     pub(crate) writer_ended: AtomicBool,
     pub(crate) counts: Arc<Counts>,
+}
+
+impl Shared {
+    /// The tuning in force, where that is not the one of number `known`, which is brought up to date.
+    pub(crate) fn tuned(&self, known: &mut u64) -> Option<Tuning> {
+        let number = self.tunings.load(Ordering::Relaxed);
+        if std::mem::replace(known, number) == number {
+            return None;
+        }
+        Some(self.tuning.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
 }
 
 /// How a collector ended.
@@ -83,8 +107,15 @@ impl Collector {
     ///
     /// The system has no more threads.
     pub fn start<L: Live + Send + 'static>(setup: Setup<L>) -> std::io::Result<Self> {
-        let Setup { belts, rows, flags, retransmissions, queue, interfaces, now } = setup;
-        let shared = Arc::new(Shared::default());
+        let Setup { belts, rows, tuning, queue, interfaces, now } = setup;
+        let Tuning { flags, retransmissions, .. } = tuning;
+        let shared = Arc::new(Shared {
+            stop: AtomicBool::new(false),
+            tuning: Mutex::new(tuning),
+            tunings: AtomicU64::new(0),
+            writer_ended: AtomicBool::new(false),
+            counts: Arc::default(),
+        });
         let (ends, queued) = rows::queue(belts.len(), queue, &shared.counts);
         let slots: Vec<_> = belts.iter().map(|_| Arc::new(Slot::default())).collect();
         let watch = Watch::new(slots.clone(), Arc::clone(&shared), interfaces, now);
@@ -92,7 +123,7 @@ impl Collector {
         let its = Arc::clone(&shared);
         let write = move || {
             let _ending = Ending(&its.writer_ended);
-            write(&queued, rows, &its.counts, now)
+            write(&queued, rows, &its, now)
         };
         let writer = thread::Builder::new().name("writer".into()).spawn(write)?;
         let mut running = Vec::with_capacity(belts.len());
@@ -102,9 +133,9 @@ impl Collector {
             let work = move || {
                 let _ending = Ending(&slot.ended);
                 let queue = Filtered { sink: end, flags, retransmissions };
-                let (slot, stop) = (&*slot, &shared.stop);
+                let (slot, shared) = (&*slot, &*shared);
                 let recorded = vtap_recorder::Counters::default();
-                Worker { source, pipeline, recording, queue, slot, stop, now, recorded }.run()
+                Worker { source, pipeline, recording, queue, slot, shared, now, recorded }.run()
             };
             running.push(thread::Builder::new().name(format!("belt {number}")).spawn(work)?);
         }
@@ -114,6 +145,12 @@ impl Collector {
     /// The counters now. A worker that is too busy to answer is told of as it was last.
     pub fn accounting(&self) -> Accounting {
         self.watch.accounting()
+    }
+
+    /// Changes what can be changed, from the next batch on.
+    pub fn tune(&self, tuning: Tuning) {
+        *self.shared.tuning.lock().unwrap_or_else(PoisonError::into_inner) = tuning;
+        self.shared.tunings.fetch_add(1, Ordering::Relaxed);
     }
 
     /// For others that want to look on, in threads of their own, until after the end.
@@ -163,10 +200,11 @@ fn joined<T>(thread: JoinHandle<T>) -> T {
 fn write(
     queued: &Queued,
     mut rows: Box<dyn Rows>,
-    counts: &Counts,
+    shared: &Shared,
     now: Now,
 ) -> Option<vtap_export::Error> {
-    let mut next = now() + TICK;
+    let counts = &shared.counts;
+    let (mut next, mut tuned) = (now() + TICK, 0);
     while let Some(batch) = queued.receive(TICK) {
         for row in &batch {
             rows.take(row);
@@ -177,6 +215,9 @@ fn write(
         let time = now();
         // A clock that was set back would leave it waiting.
         if time >= next || next.since(time) > TICK {
+            if let Some(tuning) = shared.tuned(&mut tuned) {
+                rows.rotate(tuning.rotation);
+            }
             rows.tick(time);
             next = time + TICK;
         }

@@ -41,7 +41,7 @@ pub mod watch;
 mod worker;
 
 pub use accounting::Accounting;
-pub use collector::{Collector, Ended, Setup};
+pub use collector::{Collector, Ended, Setup, Tuning};
 pub use config::Config;
 pub use rows::Rows;
 pub use table::Table;

@@ -1,7 +1,7 @@
 //! The places that rows are written to: a stream, or files that are rotated.
 
 use vtap_export::{Error, Output, Rotated};
-use vtap_files::Health;
+use vtap_files::{Health, Rotation};
 use vtap_flow::Sink;
 use vtap_packet::Timestamp;
 
@@ -157,6 +157,13 @@ impl Rows for Files {
             tracing::error!("{}", whole(&error));
         }
         self.taken = Taken { written: counters.rows, lost: counters.lost, omitted };
+    }
+
+    fn rotate(&mut self, rotation: Rotation) {
+        let Some(rotated) = &mut self.rotated else { return };
+        if let Err(error) = rotated.set_rotation(rotation) {
+            tracing::error!("{}", whole(&error));
+        }
     }
 
     fn counters(&self) -> Taken {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use vtap_export::Error;
+use vtap_files::Rotation;
 use vtap_flow::{Event, Gap, Sink};
 use vtap_packet::Timestamp;
 
@@ -23,6 +24,9 @@ pub trait Rows: Send {
 
     /// What became of the rows taken.
     fn counters(&self) -> Taken;
+
+    /// Goes on by other sizes, times and limits, where it writes files.
+    fn rotate(&mut self, _rotation: Rotation) {}
 
     /// Whether there is no use in going on, and why: the reader of a pipe is gone.
     fn over(&mut self) -> Option<Error> {

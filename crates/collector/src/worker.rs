@@ -13,6 +13,7 @@ use vtap_pipeline::{Pipeline, Report};
 use vtap_recorder::{Counters, Recorder, StopReason};
 
 use crate::Now;
+use crate::collector::{Shared, Tuning};
 use crate::rows::Queue;
 
 /// How long a worker waits for packets before it looks around.
@@ -88,7 +89,7 @@ pub(crate) struct Worker<'a, L> {
     pub(crate) recording: Option<Recording>,
     pub(crate) queue: Filtered<Queue>,
     pub(crate) slot: &'a Slot,
-    pub(crate) stop: &'a AtomicBool,
+    pub(crate) shared: &'a Shared,
     pub(crate) now: Now,
     /// What was recorded, once that is over.
     pub(crate) recorded: Counters,
@@ -117,9 +118,12 @@ impl<L: Live> Worker<'_, L> {
 
     fn read(&mut self) -> Result<(), capture::Error> {
         let mut drained_by = None;
-        let mut answered = 0;
+        let (mut answered, mut tuned) = (0, 0);
         loop {
             let Self { source, pipeline, queue, .. } = self;
+            if let Some(Tuning { flags, retransmissions, .. }) = self.shared.tuned(&mut tuned) {
+                (queue.flags, queue.retransmissions) = (flags, retransmissions);
+            }
             let took = match &mut self.recording {
                 None => source.poll(WAIT, |packet| {
                     let Ok(()): Result<(), Infallible> = pipeline.queue(packet, queue);
@@ -143,7 +147,7 @@ impl<L: Live> Worker<'_, L> {
                 self.tell(asked)?;
                 answered = asked;
             }
-            if self.stop.load(Ordering::Relaxed) {
+            if self.shared.stop.load(Ordering::Relaxed) {
                 let now = (self.now)();
                 let by = *drained_by.get_or_insert(now + DRAIN);
                 if took == 0 || now >= by {

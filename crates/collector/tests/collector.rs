@@ -17,9 +17,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use vtap_capture::live::{Counters, Live};
 use vtap_capture::{Error, Interface};
 use vtap_collector::rows::{Row, Taken};
-use vtap_collector::{Collector, Ended, Rows, Setup};
+use vtap_collector::{Collector, Ended, Rows, Setup, Tuning};
 use vtap_decap::Decap;
 use vtap_export::FlagSet;
+use vtap_files::Rotation;
 use vtap_flow::{Config, EventFlag, Profile, Tracker};
 use vtap_packet::{Packet, Timestamp};
 use vtap_pipeline::Pipeline;
@@ -32,18 +33,23 @@ struct Scripted {
     number: u64,
     /// Fails when nothing is left, instead of waiting.
     fails: bool,
+    /// Whether it takes its time.
+    pause: bool,
 }
 
 impl Scripted {
     fn new(frames: impl IntoIterator<Item = Vec<u8>>) -> Self {
         let timed = (0..).zip(frames).map(|(at, frame)| (Timestamp::new(100, at * 1000), frame));
-        Self { frames: timed.collect(), at_once: 64, number: 0, fails: false }
+        Self { frames: timed.collect(), at_once: 64, number: 0, fails: false, pause: false }
     }
 }
 
 impl Live for Scripted {
     fn poll(&mut self, wait: Duration, mut take: impl FnMut(Packet<'_>)) -> Result<usize, Error> {
         let count = self.at_once.min(self.frames.len());
+        if self.pause {
+            thread::sleep(Duration::from_millis(20));
+        }
         for (time, frame) in self.frames.drain(..count) {
             self.number += 1;
             take(packet(self.number, time, &frame));
@@ -73,6 +79,8 @@ struct Kept {
     gate: Arc<Mutex<()>>,
     ticks: Arc<AtomicU64>,
     written: u64,
+    /// Files to keep, as it was told last.
+    keep: Arc<AtomicU64>,
     /// Fails at this row.
     fails_at: Option<u64>,
     error: bool,
@@ -105,6 +113,10 @@ impl Rows for Kept {
 
     fn finish(&mut self, _now: Timestamp) {}
 
+    fn rotate(&mut self, rotation: Rotation) {
+        self.keep.store(rotation.keep.unwrap_or_default() as u64, Ordering::Relaxed);
+    }
+
     fn counters(&self) -> Taken {
         Taken { written: self.written, ..Taken::default() }
     }
@@ -133,8 +145,11 @@ fn setup(sources: Vec<Scripted>, kept: &Kept) -> Setup<Scripted> {
     Setup {
         belts: sources.into_iter().map(|source| (source, pipeline(), None)).collect(),
         rows: Box::new(kept.clone()),
-        flags: FlagSet::ALL,
-        retransmissions: false,
+        tuning: Tuning {
+            flags: FlagSet::ALL,
+            retransmissions: false,
+            rotation: Rotation::default(),
+        },
         queue: 256,
         interfaces: Vec::new(),
         now,
@@ -265,6 +280,20 @@ fn belts_side_by_side_are_added_up() {
     assert_eq!(accounting.report.flow.unwrap().flows, 100);
     assert_eq!(accounting.source.received, accounting.report.packets);
     assert_eq!(kept.flags().iter().filter(|flag| **flag == EventFlag::Syn).count(), 100);
+}
+
+#[test]
+fn what_rows_are_wanted_can_be_changed_while_it_runs() {
+    let kept = Kept::default();
+    let slow = Scripted { at_once: 9, pause: true, ..Scripted::new(connections(0..40)) };
+    let collector = Collector::start(setup(vec![slow], &kept)).unwrap();
+    wait_for(|| kept.flags().contains(&EventFlag::Fin));
+    let rotation = Rotation { keep: Some(7), ..Rotation::default() };
+    let flags = FlagSet::of(&[EventFlag::Syn]);
+    collector.tune(Tuning { flags, retransmissions: false, rotation });
+    wait_for(|| kept.flags().iter().rev().take(10).all(|flag| *flag == EventFlag::Syn));
+    wait_for(|| kept.keep.load(Ordering::Relaxed) == 7);
+    stop(collector);
 }
 
 /// Seconds that the clock of the next test is off.

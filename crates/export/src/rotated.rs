@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::io::{self, Write};
 
-use vtap_files::{Counters, Health, Leftovers, Rotating};
+use vtap_files::{Counters, Health, Leftovers, Rotating, Rotation};
 use vtap_flow::{Event, Gap, Sink};
 use vtap_packet::Timestamp;
 
@@ -37,6 +37,16 @@ impl Rotated {
     /// Sets the `resourceId` of the firewall's shape, which is the only one that has it.
     pub fn set_resource_id(&mut self, id: &str) {
         self.rows.set_resource_id(id);
+    }
+
+    /// Goes on by other sizes, times and limits: see [`Rotating::set_rotation`].
+    ///
+    /// # Errors
+    ///
+    /// When `rotation` has no meaning. Nothing is changed then.
+    pub fn set_rotation(&mut self, rotation: Rotation) -> Result<(), Error> {
+        let place = self.rows.writer_mut();
+        place.map_or(Ok(()), |place| place.rotating.set_rotation(rotation)).map_err(Error::from)
     }
 
     /// How many events the format had no place for: [`Azure::omitted`](crate::Azure::omitted), 0
@@ -158,11 +168,9 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
 
-    use proptest::prelude::*;
-    use vtap_files::Rotation;
-
     use super::*;
     use crate::{Directory, sample};
+    use proptest::prelude::*;
 
     const START: Timestamp = Timestamp::new(1_764_547_200, 0);
     const FORMATS: [Format; 3] = [Format::Text, Format::Json, Format::Azure];

@@ -117,6 +117,19 @@ impl Rotating {
         })
     }
 
+    /// Goes on by other sizes, times and limits; the file that is being written ends by them.
+    /// Compression and the room for rows that wait stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// When `rotation` has no meaning. Nothing is changed then.
+    pub fn set_rotation(&mut self, rotation: Rotation) -> Result<(), Error> {
+        rotation.check().map_err(Error::at(&self.names.directory))?;
+        let Rotation { compression, buffer_bytes, .. } = self.rotation;
+        self.rotation = Rotation { compression, buffer_bytes, ..rotation };
+        Ok(())
+    }
+
     /// Takes whole rows. They go to the file now, or when a frame is full; where the disk takes
     /// nothing they wait.
     pub fn write(&mut self, rows: &[u8], now: Timestamp) {
