@@ -32,6 +32,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use vtap_flow::{Event, Gap, Sink};
 
@@ -63,17 +64,44 @@ impl Sink for Silent {
     }
 }
 
+/// The log, on standard error.
+pub(crate) struct Log(Box<dyn Fn(Level)>);
+
+impl Log {
+    /// From warnings on; the environment variable `VTAP_LOG` goes before that.
+    fn start() -> Self {
+        let from_environment = EnvFilter::try_from_env("VTAP_LOG").ok();
+        let fixed = from_environment.is_some();
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(from_environment.unwrap_or_else(|| "warn".into()))
+            .with_writer(io::stderr)
+            .without_time()
+            .with_target(false)
+            .with_filter_reloading();
+        let handle = subscriber.reload_handle();
+        subscriber.init();
+        Self(Box::new(move |level| {
+            if !fixed {
+                // It fails where the log is gone, which lives as long as the process.
+                let _ = handle.reload(EnvFilter::new(level.to_string()));
+            }
+        }))
+    }
+
+    /// Logs from this level on.
+    #[cfg(feature = "live")]
+    pub(crate) fn set(&self, level: Level) {
+        (self.0)(level);
+    }
+}
+
 fn main() -> ExitCode {
     let vtap = Vtap::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_from_env("VTAP_LOG").unwrap_or_else(|_| "warn".into()))
-        .with_writer(io::stderr)
-        .without_time()
-        .init();
+    let log = Log::start();
     let finish = match vtap.command {
         Command::Replay(args) => replay::run(&args),
         #[cfg(feature = "live")]
-        Command::Collect(args) => collect::run(&args),
+        Command::Collect(args) => collect::run(&args, &log),
         Command::Capture(args) => capture::run(&args),
         Command::Trace(args) => trace::run(&args),
         Command::Decap(args) => decap::run(&args),

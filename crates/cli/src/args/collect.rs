@@ -10,12 +10,16 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use vtap_collector::config::{self, Given, Loaded, Setting};
 
+use super::SummaryTo;
+
 #[derive(Clone, Debug)]
 pub(crate) struct Collect {
     /// The file, if one was named.
     file: Option<PathBuf>,
     /// Whether to print the configuration instead of collecting.
     pub(crate) print_config: bool,
+    /// Where the last counters go.
+    pub(crate) summary: SummaryTo,
     given: Vec<Given>,
 }
 
@@ -96,12 +100,18 @@ impl Args for Collect {
             .long("print-config")
             .action(ArgAction::SetTrue)
             .help("Print the configuration, with all that can be set and why, and end");
+        let summary = Arg::new("summary")
+            .long("summary")
+            .value_name("text|json|FILE")
+            .default_value("text")
+            .value_parser(clap::value_parser!(SummaryTo))
+            .help("Where the counters go at the end: to standard error, or to a file as JSON");
         let settings = config::settings();
         let flags = FLAGS.iter().filter_map(|&(key, name, value)| {
             let setting = settings.iter().find(|setting| setting.key == key)?;
             Some(flag(setting, name, value))
         });
-        command.after_help(UNITS).args([file, print]).args(flags.collect::<Vec<_>>())
+        command.after_help(UNITS).args([file, print, summary]).args(flags.collect::<Vec<_>>())
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -150,6 +160,7 @@ impl FromArgMatches for Collect {
         Ok(Self {
             file: matches.get_one::<PathBuf>("config").cloned(),
             print_config: matches.get_flag("print-config"),
+            summary: matches.get_one("summary").cloned().unwrap_or(SummaryTo::Text),
             given: given.collect(),
         })
     }

@@ -1,0 +1,149 @@
+//! From a configuration to what a collector is made of.
+
+use std::io;
+
+use vtap_capture::live::{self, Hold, Kind, Opened};
+use vtap_capture::write::Format;
+use vtap_collector::config::{Config, Events};
+use vtap_collector::places::{Files, Stream};
+use vtap_collector::{Recording, Rows, Tuning};
+use vtap_decap::{Decap, PortSet};
+use vtap_export::{Directory, Output};
+use vtap_files::Rotation;
+use vtap_flow::Tracker;
+use vtap_pipeline::Pipeline;
+use vtap_recorder::{Destination, Filters, Limits, Pressure, Recorder, Ring};
+
+use super::now;
+use crate::plan;
+
+/// Opens the source, or the several that share its packets out.
+pub(super) fn source(config: &Config) -> anyhow::Result<Vec<Opened>> {
+    let source = &config.source;
+    let live = live::Config {
+        kind: source.kind,
+        interfaces: source.interfaces.clone(),
+        ports: source.ports.clone(),
+        filter: source.filter.clone(),
+        plain: source.plain,
+        buffer: source.buffer,
+        snaplen: source.snaplen,
+        promiscuous: source.promiscuous,
+        threads: source.threads,
+    };
+    let opened = live::open(&live)?;
+    if let [Opened::Udp(udp)] = opened.as_slice()
+        && udp.granted() < source.buffer
+    {
+        tracing::warn!(
+            "the kernel grants {} bytes of socket buffer, not {}; sysctl -w net.core.rmem_max={}",
+            udp.granted(),
+            source.buffer,
+            source.buffer,
+        );
+    }
+    Ok(opened)
+}
+
+/// Each source with its belt, and the ring of captures beside it.
+pub(super) fn belts(
+    config: &Config,
+    opened: Vec<Opened>,
+) -> anyhow::Result<Vec<(Opened, Pipeline, Option<Recording>)>> {
+    let threads = opened.len();
+    (0..)
+        .zip(opened)
+        .map(|(thread, source)| {
+            let recording = recording(config, (threads > 1).then_some(thread))?;
+            Ok((source, belt(config)?, recording))
+        })
+        .collect()
+}
+
+fn belt(config: &Config) -> anyhow::Result<Pipeline> {
+    let decap = Decap::new(vtap_decap::Config {
+        ports: PortSet::new(config.source.ports.iter().copied()),
+        max_depth: config.tracking.max_depth,
+        strict_vxlan: config.tracking.strict_vxlan,
+        ..vtap_decap::Config::default()
+    });
+    let mut pipeline = Pipeline::new(decap, Some(Tracker::new(config.tracking.flow)));
+    pipeline.intake.plain = config.source.plain;
+    pipeline.intake.inner_filter = plan::filter(config.tracking.inner_filter.as_deref())?;
+    // Other sources have it in the kernel.
+    if config.source.kind == Kind::Udp {
+        pipeline.intake.outer_filter = plan::filter(config.source.filter.as_deref())?;
+    }
+    Ok(pipeline)
+}
+
+/// The ring of captures beside the events; one for each thread, in a folder of its own, where there
+/// are several.
+fn recording(config: &Config, thread: Option<usize>) -> anyhow::Result<Option<Recording>> {
+    let record = &config.record;
+    let Some(directory) = &record.directory else { return Ok(None) };
+    let folder = thread.map_or_else(|| directory.clone(), |at| directory.join(at.to_string()));
+    let ring = Ring {
+        files: u32::try_from(record.file_count).unwrap_or(u32::MAX),
+        bytes: record.file_size,
+        adopt: true,
+    };
+    let limits = Limits {
+        bytes_per_packet: record.bytes_per_packet,
+        time: None,
+        ..Limits::continuous(ring)
+    };
+    let settings = vtap_recorder::Config {
+        name: "collect".to_owned(),
+        format: if record.pcapng { Format::Pcapng } else { Format::Pcap },
+        filters: Filters::default(),
+        limits,
+        buffer: record.buffer,
+        min_free: record.min_free,
+        pressure: Pressure::Drop,
+    };
+    let recorder = Recorder::start(Destination::Folder(folder), settings, now())?;
+    Ok(Some(Recording { recorder, outer: record.outer }))
+}
+
+/// Keeps the kernel from answering what is mirrored.
+pub(super) fn hold(config: &Config) -> Option<Hold> {
+    if config.source.kind == Kind::Udp {
+        return None;
+    }
+    let (hold, errors) = Hold::bind(&config.source.ports);
+    for error in errors {
+        // Whoever has the port keeps the kernel from answering.
+        tracing::info!("{error}");
+    }
+    Some(hold)
+}
+
+pub(super) fn rows(config: &Config) -> anyhow::Result<Box<dyn Rows>> {
+    let events = &config.events;
+    let id = events.resource_id.as_deref();
+    let Some(directory) = &events.directory else {
+        let mut output = Output::stream(events.format, Box::new(io::stdout()));
+        id.into_iter().for_each(|id| output.set_resource_id(id));
+        return Ok(Box::new(Stream::new(output)));
+    };
+    let rotation = tuning(config).rotation;
+    let mut rotated = Directory::create(directory)?.rotated(events.format, rotation, now())?;
+    id.into_iter().for_each(|id| rotated.set_resource_id(id));
+    Ok(Box::new(Files::new(rotated)))
+}
+
+/// What of it can change while it runs.
+pub(super) fn tuning(config: &Config) -> Tuning {
+    let Events { rotate_bytes, rotate_every, keep, zstd, min_free, .. } = config.events;
+    let rotation = Rotation {
+        bytes: rotate_bytes,
+        every: rotate_every,
+        keep,
+        compression: zstd,
+        min_free_bytes: min_free,
+        ..Rotation::default()
+    };
+    let Events { flags, retransmissions, .. } = config.events;
+    Tuning { flags, retransmissions, rotation }
+}
