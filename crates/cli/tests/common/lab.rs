@@ -5,15 +5,17 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc;
 use std::thread::sleep;
 use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
 use vtap_testkit::data::testdata;
 use vtap_testkit::tools;
 
-use super::{ended, run};
+use super::{Ran, ended, gather, run};
 
 /// Multicast listener reports of new IPv6 addresses come at random times until then.
 const QUIET: Duration = Duration::from_millis(2500);
@@ -27,6 +29,8 @@ pub(crate) struct Lab {
     server: &'static str,
     folder: TempDir,
     holder: Option<Running>,
+    /// Connections that floods have opened.
+    flooded: AtomicU64,
 }
 
 /// A tcpdump.
@@ -52,6 +56,13 @@ impl Lab {
         let mut lab = Self::build("taplab.sh", &["up"], mirror)?;
         sleep(QUIET);
         lab.hold();
+        Some(lab)
+    }
+
+    /// As [`plain`](Self::plain), with the UDP port left to a collector.
+    pub(crate) fn free(mirror: &str) -> Option<Self> {
+        let lab = Self::build("taplab.sh", &["up"], mirror)?;
+        sleep(QUIET);
         Some(lab)
     }
 
@@ -81,7 +92,8 @@ impl Lab {
         }
         let prefix = format!("vt{}-{}", std::process::id(), LABS.fetch_add(1, Ordering::Relaxed));
         let folder = tempfile::tempdir().unwrap();
-        let lab = Self { script, prefix, server: "10.0.2.6", folder, holder: None };
+        let flooded = AtomicU64::new(0);
+        let lab = Self { script, prefix, server: "10.0.2.6", folder, holder: None, flooded };
         let built = run(lab.script().args(arguments).env("TAPLAB_MIRROR", mirror), None);
         if built.status != 0 {
             // A container may be root and still have no right to it.
@@ -125,6 +137,66 @@ impl Lab {
     pub(crate) fn mirror(&self, verb: &str) {
         let ran = run(self.script().args(["mirror", verb]), None);
         assert_eq!(ran.status, 0, "{}", ran.stderr);
+    }
+
+    /// Changes an interface.
+    pub(crate) fn link(&self, place: &str, device: &str, verb: &str) {
+        let mut command = self.command(place, "ip");
+        match verb {
+            "delete" => command.args(["link", "delete", device]),
+            _ => command.args(["link", "set", device, verb]),
+        };
+        let ran = run(&mut command, None);
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+    }
+
+    /// Sends so many mirrored SYN segments to the collector, each of another connection than those
+    /// before, and says how many.
+    pub(crate) fn flood(&self, packets: u64) -> u64 {
+        let first = self.flooded.fetch_add(packets, Ordering::Relaxed);
+        let mut command = self.command("vm", "python3");
+        command.arg(testdata("lab/flood.py"));
+        command.args(["10.1.1.4", &packets.to_string(), "27", &first.to_string()]);
+        let ran = run(&mut command, None);
+        assert_eq!(ran.text().trim(), packets.to_string(), "{}", ran.stderr);
+        packets
+    }
+
+    /// Starts `vtap collect`, whose events are JSON and whose summary is too.
+    pub(crate) fn collect(&self, args: &[&str]) -> Collecting {
+        self.collect_as(&[], args)
+    }
+
+    /// The same, through another program.
+    pub(crate) fn collect_as(&self, through: &[&str], args: &[&str]) -> Collecting {
+        self.start(through, args, Stdio::piped())
+    }
+
+    /// The same, with its events written to a file.
+    pub(crate) fn collect_to(&self, file: &Path, args: &[&str]) -> Collecting {
+        self.start(&[], args, File::create(file).unwrap().into())
+    }
+
+    fn start(&self, through: &[&str], args: &[&str], stdout: Stdio) -> Collecting {
+        let vtap = env!("CARGO_BIN_EXE_vtap");
+        let words: Vec<_> = through.iter().copied().chain([vtap]).collect();
+        let mut command = self.command("col", words[0]);
+        command.args(&words[1..]).args(["collect", "--format", "json", "--summary", "json"]);
+        command.args(args).stdout(stdout).stderr(Stdio::piped());
+        Collecting::start(&mut command)
+    }
+
+    /// A disk of this size at `path`. `None`, and a word about it, where none can be made.
+    pub(crate) fn tmpfs(&self, path: &Path, size: &str) -> Option<Disk> {
+        fs::create_dir(path).unwrap();
+        let mut command = Command::new("mount");
+        command.args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"]).arg(path);
+        let ran = run(&mut command, None);
+        if ran.status != 0 {
+            tools::skipped(&format!("no file system can be mounted here: {}", ran.stderr.trim()));
+            return None;
+        }
+        Some(Disk(path.to_path_buf()))
     }
 
     /// Starts tcpdump with nanoseconds.
@@ -178,6 +250,81 @@ impl Drop for Lab {
     fn drop(&mut self) {
         self.holder = None;
         let _ = self.script().arg("down").status();
+    }
+}
+
+/// A `vtap collect`.
+pub(crate) struct Collecting {
+    running: Running,
+    id: String,
+    stdout: Option<mpsc::Receiver<Vec<u8>>>,
+    stderr: mpsc::Receiver<Vec<u8>>,
+}
+
+impl Collecting {
+    /// Starts it, and waits until it says that it collects.
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let stdout = child.stdout.take().map(gather);
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let id = child.id().to_string();
+        let running = Running(Some(child));
+        let mut said = String::new();
+        while !said.contains("collecting from") {
+            assert!(stderr.read_line(&mut said).unwrap() > 0, "vtap collect: {said}");
+        }
+        Self { running, id, stdout, stderr: gather(stderr) }
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let ran = run(Command::new("kill").args(["-s", name, &self.id]), None);
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+    }
+
+    /// Asks it to end.
+    pub(crate) fn stop(self) -> Ran {
+        self.signal("TERM");
+        self.ended()
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn ended(self) -> Ran {
+        let Self { running, stdout, stderr, .. } = self;
+        let status = running.end();
+        let stdout = stdout.map_or_else(Vec::new, |pipe| pipe.recv().unwrap());
+        let stderr = String::from_utf8(stderr.recv().unwrap()).unwrap();
+        assert!(status != 101, "{stderr}");
+        Ran { status, stdout, stderr }
+    }
+
+    /// Waits until a signal has ended it.
+    pub(crate) fn gone(mut self) {
+        self.running.0.take().unwrap().wait().unwrap();
+    }
+}
+
+impl Ran {
+    /// The summary of a `vtap collect`, which is the last it says.
+    pub(crate) fn summary(&self) -> Value {
+        let from = self.stderr.rfind("\n{").map_or(0, |at| at + 1);
+        serde_json::from_str(&self.stderr[from..]).unwrap_or_else(|_| panic!("{}", self.stderr))
+    }
+}
+
+/// A small disk, unmounted when dropped.
+pub(crate) struct Disk(PathBuf);
+
+impl Disk {
+    pub(crate) fn resize(&self, size: &str) {
+        let mut command = Command::new("mount");
+        command.args(["-o", &format!("remount,size={size}")]).arg(&self.0);
+        assert_eq!(run(&mut command, None).status, 0);
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
 

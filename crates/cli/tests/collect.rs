@@ -1,0 +1,275 @@
+//! The collector in a lab: the kernel's own VXLAN mirror between network namespaces
+//! (`testdata/lab`), real TCP stacks, and `vtap collect` where a collector stands. Needs root.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail loudly"
+)]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use common::lab::Lab;
+use common::{gather, replay, run, uint, vtap};
+use serde_json::Value;
+
+/// Connections that open, carry data and end in all the ways there are.
+const SESSIONS: &[&str] = &["several", "reset", "half-closed", "bulk"];
+
+/// Events without their place in the input, which tells what else was captured, and without their
+/// time, which each socket reads for itself.
+fn comparable(rows: &[Value]) -> Vec<Value> {
+    let mut rows = rows.to_vec();
+    for row in &mut rows {
+        let row = row.as_object_mut().unwrap();
+        assert!(row.remove("packet").is_some() && row.remove("timestamp").is_some());
+    }
+    rows
+}
+
+/// What holds for every collector that came to its end.
+#[track_caller]
+fn balanced(said: &Value) {
+    let rows = &said["rows"];
+    let rows_out = uint(&rows["written"]) + uint(&rows["overflowed"]) + uint(&rows["lost"]);
+    assert_eq!(uint(&rows["made"]), rows_out, "{said}");
+    let source = &said["source"];
+    let read = uint(&said["packets"]) + uint(&source["dropped"]) + uint(&source["unread"]);
+    assert_eq!(uint(&source["received"]), read, "{said}");
+}
+
+/// Rows of all files of a directory that are complete, in the order of their names.
+fn files(folder: &Path, extension: &str) -> Vec<Value> {
+    let mut paths: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.to_str().unwrap().ends_with(extension));
+    paths.sort();
+    let text: String = paths.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn every_source_gives_the_events_of_a_replay() {
+    for (source, interface) in
+        [("pcap", "any"), ("pcap", "col0"), ("ring", "col0"), ("ring", "any"), ("udp", "any")]
+    {
+        let Some(lab) = Lab::free("both") else { return };
+        let mut collecting = None;
+        let files = lab.record(&[("col", "any")], |lab| {
+            let collector = lab.collect(&["--source", source, "-i", interface]);
+            lab.begin(SESSIONS).end();
+            sleep(Duration::from_millis(500));
+            collecting = Some(collector.stop());
+        });
+        let collected = collecting.unwrap();
+        let (events, summary, _) = replay(&[], &files[0]);
+        let said = collected.summary();
+        assert_eq!(
+            comparable(&collected.rows()),
+            comparable(&events),
+            "{source} {interface}: {said}"
+        );
+        assert_eq!(said["decapsulated"], summary["decapsulated"], "{source} {interface}");
+        assert_eq!(said["flows"], summary["flows"], "{source} {interface}");
+        assert_eq!(uint(&said["source"]["dropped"]), 0);
+        balanced(&said);
+        // Nobody answered what was mirrored.
+        let answers =
+            common::lab::tshark(&files[0], "icmp.type == 3 and not vxlan", "f", &["frame.number"]);
+        assert_eq!(answers, Vec::<String>::new(), "{source}: ICMP port unreachable");
+    }
+}
+
+#[test]
+fn what_the_ring_had_no_room_for_is_counted() {
+    for source in ["pcap", "ring", "udp"] {
+        let Some(lab) = Lab::free("both") else { return };
+        let collector = lab.collect(&["--source", source, "-i", "col0", "--buffer", "256KiB"]);
+        // While it cannot run, the ring fills.
+        collector.signal("STOP");
+        let sent = lab.flood(40_000);
+        collector.signal("CONT");
+        let more = lab.flood(1_000);
+        sleep(Duration::from_secs(1));
+        let said = collector.stop().summary();
+        let (seen, dropped) = (uint(&said["packets"]), uint(&said["source"]["dropped"]));
+        assert!(dropped > 0 && seen > 0, "{source}: {said}");
+        assert_eq!(seen + dropped, sent + more, "{source}: {said}");
+        balanced(&said);
+    }
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "how long it takes is what is tested")]
+fn sigterm_ends_it_within_five_seconds_and_nothing_is_lost() {
+    let Some(lab) = Lab::free("both") else { return };
+    let out = lab.path("events");
+    let collector = lab.collect(&["--out", out.to_str().unwrap()]);
+    lab.begin(SESSIONS).end();
+    let began = Instant::now();
+    let ended = collector.stop();
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(ended.status, 0);
+    let said = ended.summary();
+    balanced(&said);
+    let rows = files(&out, ".json");
+    assert_eq!(rows.len() as u64, uint(&said["rows"]["written"]));
+    let flags = |flag: &str| rows.iter().filter(|row| row["tcp"]["flag"] == flag).count() as u64;
+    assert_eq!(flags("SYN"), uint(&said["flows"]), "{said}");
+}
+
+#[test]
+fn after_kill_9_everything_flushed_is_there() {
+    let Some(lab) = Lab::free("both") else { return };
+    let out = lab.path("events");
+    let collector = lab.collect(&["--out", out.to_str().unwrap()]);
+    lab.begin(SESSIONS).end();
+    // Twice as long as rows wait to be written.
+    sleep(Duration::from_millis(1500));
+    collector.signal("KILL");
+    collector.gone();
+    let partial = files(&out, ".partial");
+    let syns = partial.iter().filter(|row| row["tcp"]["flag"] == "SYN").count();
+    assert!(syns >= SESSIONS.len(), "{partial:?}");
+    // The next one gives the file its name.
+    let next = lab.collect(&["--out", out.to_str().unwrap()]);
+    next.stop();
+    assert_eq!(files(&out, ".json"), partial);
+}
+
+#[test]
+fn an_interface_that_was_down_is_read_on() {
+    for source in ["pcap", "ring"] {
+        let Some(lab) = Lab::free("both") else { return };
+        let collector = lab.collect(&["--source", source, "-i", "col0"]);
+        lab.begin(&["http"]).end();
+        lab.link("col", "col0", "down");
+        sleep(Duration::from_millis(500));
+        lab.link("col", "col0", "up");
+        sleep(Duration::from_secs(3));
+        lab.begin(&["several"]).end();
+        sleep(Duration::from_millis(500));
+        let ended = collector.stop();
+        assert_eq!(ended.status, 0, "{source}: {}", ended.stderr);
+        let rows = ended.rows();
+        let opened = rows.iter().filter(|row| row["tcp"]["flag"] == "SYN").count();
+        assert_eq!(opened, 1 + 3, "{source}: both sessions, {rows:?}");
+        balanced(&ended.summary());
+    }
+}
+
+#[test]
+fn an_interface_that_is_removed_ends_it_with_a_word() {
+    for source in ["pcap", "ring"] {
+        let Some(lab) = Lab::free("both") else { return };
+        let collector = lab.collect(&["--source", source, "-i", "col0"]);
+        lab.begin(&["http"]).end();
+        sleep(Duration::from_millis(500));
+        lab.link("col", "col0", "delete");
+        let ended = collector.ended();
+        assert_eq!(ended.status, 1, "{source}: {}", ended.stderr);
+        assert!(ended.stderr.contains("col0"), "{source}: {}", ended.stderr);
+        assert!(!ended.rows().is_empty());
+    }
+}
+
+#[test]
+fn a_reader_that_stands_still_for_ten_seconds_costs_rows_and_no_packet() {
+    let Some(lab) = Lab::free("both") else { return };
+    let fifo = lab.path("fifo");
+    assert_eq!(run(Command::new("mkfifo").arg(&fifo), None).status, 0);
+    // Takes some, stands still, takes the rest.
+    let reader = "exec < \"$0\"; dd bs=1 count=1000 status=none; sleep 10; cat";
+    let mut reading = Command::new("bash");
+    reading.args(["-c", reader]).arg(&fifo).stdout(Stdio::piped());
+    let mut reading = reading.spawn().unwrap();
+    let read = gather(reading.stdout.take().unwrap());
+    let collector = lab.collect_to(&fifo, &["--queue", "256"]);
+    let sent = lab.flood(60_000);
+    // The reader has stood still since the first rows came.
+    sleep(Duration::from_secs(10));
+    let ended = collector.stop();
+    let said = ended.summary();
+    assert_eq!(uint(&said["packets"]) + uint(&said["source"]["dropped"]), sent, "{said}");
+    assert_eq!(uint(&said["source"]["dropped"]), 0, "the ring was read on: {said}");
+    assert!(uint(&said["rows"]["overflowed"]) > 0, "{said}");
+    balanced(&said);
+    reading.wait().unwrap();
+    let rows = String::from_utf8(read.recv().unwrap()).unwrap();
+    assert_eq!(rows.lines().count() as u64, uint(&said["rows"]["written"]));
+}
+
+#[test]
+fn a_full_disk_is_counted_and_nothing_written_is_lost() {
+    let Some(lab) = Lab::free("both") else { return };
+    let out = lab.path("small");
+    let Some(disk) = lab.tmpfs(&out, "256k") else { return };
+    let collector = lab.collect(&[
+        "--out",
+        out.to_str().unwrap(),
+        "--min-free",
+        "0",
+        "--rotate-bytes",
+        "64KiB",
+    ]);
+    let mut sent = lab.flood(30_000);
+    sleep(Duration::from_secs(2));
+    disk.resize("64m");
+    sleep(Duration::from_secs(3));
+    sent += lab.flood(3_000);
+    sleep(Duration::from_secs(1));
+    let ended = collector.stop();
+    let said = ended.summary();
+    assert_eq!(uint(&said["packets"]) + uint(&said["source"]["dropped"]), sent, "{said}");
+    balanced(&said);
+    assert_eq!(files(&out, ".json").len() as u64, uint(&said["rows"]["written"]), "{said}");
+    assert!(uint(&said["rows"]["written"]) > 0);
+}
+
+#[test]
+fn it_runs_with_cap_net_raw_alone() {
+    if !vtap_testkit::tools::installed(&["setpriv"]) {
+        return;
+    }
+    let Some(lab) = Lab::free("both") else { return };
+    let unprivileged = [
+        "setpriv",
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "--no-new-privs",
+        "--inh-caps=-all,+net_raw",
+        "--ambient-caps=+net_raw",
+        "--bounding-set=-all,+net_raw",
+    ];
+    for source in ["pcap", "ring", "udp"] {
+        let collector = lab.collect_as(&unprivileged, &["--source", source, "-i", "col0"]);
+        lab.begin(&["http"]).end();
+        sleep(Duration::from_millis(500));
+        let ended = collector.stop();
+        assert_eq!(ended.status, 0, "{source}: {}", ended.stderr);
+        assert!(!ended.rows().is_empty(), "{source}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn what_cannot_be_opened_is_told_with_a_remedy() {
+    for (args, words) in [
+        (&["-i", "nosuch0"][..], &["nosuch0", "ip link"][..]),
+        (&["--source", "udp", "-i", "nosuch0"], &["4789"]),
+        (&["--filter", "udp dst dst", "-i", "lo"], &["filter", "pcap-filter"]),
+    ] {
+        let ran = vtap(&[&["collect"], args].concat());
+        assert_eq!(ran.status, 2, "{args:?}: {}", ran.stderr);
+        for word in words {
+            assert!(ran.stderr.contains(word), "{args:?}: {}", ran.stderr);
+        }
+    }
+}
