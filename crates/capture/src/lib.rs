@@ -1,8 +1,8 @@
-//! Where packets come from: capture files in, capture files out.
+//! Where packets come from: captures and interfaces in, capture files out.
 //!
 //! A [`Source`] lends one packet at a time, in the order of the input. [`open`] makes one of any
-//! mix of files, directories, globs and standard input. Nothing here looks past the link type of
-//! a packet (a BPF filter aside) or reads a clock.
+//! mix of files, directories, globs and standard input. A [`Live`](live::Live) source hands packets
+//! over as they come. Nothing here looks past the link type of a packet (a BPF filter aside).
 //!
 //! | in reading order | holds |
 //! |---|---|

@@ -17,7 +17,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use common::lab::Lab;
-use common::{gather, replay, run, uint, vtap};
+use common::{gather, records, replay, run, uint, vtap};
 use serde_json::Value;
 
 /// Connections that open, carry data and end in all the ways there are.
@@ -231,6 +231,93 @@ fn a_full_disk_is_counted_and_nothing_written_is_lost() {
     balanced(&said);
     assert_eq!(files(&out, ".json").len() as u64, uint(&said["rows"]["written"]), "{said}");
     assert!(uint(&said["rows"]["written"]) > 0);
+}
+
+#[test]
+fn threads_that_share_a_ring_tell_the_same_events() {
+    let Some(lab) = Lab::free("both") else { return };
+    let mut collecting = None;
+    let files = lab.record(&[("col", "col0")], |lab| {
+        let collector = lab.collect(&["--source", "ring", "--threads", "3", "-i", "col0"]);
+        lab.begin(SESSIONS).end();
+        sleep(Duration::from_millis(500));
+        collecting = Some(collector.stop());
+    });
+    let collected = collecting.unwrap();
+    let (events, ..) = replay(&[], &files[0]);
+    // Each thread writes its own in order; between threads there is none.
+    let sorted = |rows: &[Value]| {
+        let mut rows: Vec<_> = comparable(rows).iter().map(Value::to_string).collect();
+        rows.sort();
+        rows
+    };
+    assert_eq!(sorted(&collected.rows()), sorted(&events));
+    balanced(&collected.summary());
+}
+
+#[test]
+fn what_is_recorded_is_what_was_mirrored() {
+    for (options, inner) in [(&[][..], true), (&["--record-outer"], false)] {
+        let Some(lab) = Lab::free("both") else { return };
+        let (out, kept) = (lab.path("events"), lab.path("kept"));
+        let mut args = vec!["-i", "col0", "--record-pcapng=false", "--record-min-free", "0"];
+        args.extend(options);
+        args.extend(["--out", out.to_str().unwrap(), "--record", kept.to_str().unwrap()]);
+        let mut collecting = None;
+        let files = lab.record(&[("col", "col0")], |lab| {
+            let collector = lab.collect(&args);
+            lab.begin(&["http"]).end();
+            sleep(Duration::from_millis(500));
+            collecting = Some(collector.stop());
+        });
+        let said = collecting.unwrap().summary();
+        let wanted = lab.path("wanted.pcap");
+        if inner {
+            let decap = ["decap".as_ref(), files[0].as_os_str(), "-o".as_ref(), wanted.as_os_str()];
+            assert_eq!(vtap(&decap).status, 0);
+        } else {
+            let mut tshark = Command::new("tshark");
+            tshark.args(["-Y", "udp.dstport == 4789", "-F", "nsecpcap", "-r"]);
+            assert_eq!(run(tshark.arg(&files[0]).arg("-w").arg(&wanted), None).status, 0);
+        }
+        let recorded = fs::read_dir(&kept).unwrap().next().unwrap().unwrap().path();
+        assert!(recorded.to_str().unwrap().ends_with(".pcap"), "{recorded:?}");
+        let frames = |path: &Path| -> Vec<Vec<u8>> {
+            records(path).into_iter().map(|(_, frame)| frame).collect()
+        };
+        assert_eq!(frames(&recorded), frames(&wanted));
+        assert_eq!(uint(&said["recorder"]["recorded"]), uint(&said["decapsulated"]));
+    }
+}
+
+#[test]
+fn metrics_and_health_are_served_and_the_configuration_is_read_again() {
+    let Some(lab) = Lab::free("both") else { return };
+    let file = lab.path("collect.toml");
+    fs::write(&file, "[telemetry]\nlisten = \"127.0.0.1:9789\"\n").unwrap();
+    let collector = lab.collect(&["--config", file.to_str().unwrap()]);
+    lab.begin(&["http"]).end();
+    sleep(Duration::from_millis(500));
+    let metrics = lab.get("http://127.0.0.1:9789/metrics");
+    for sample in ["vtap_flows_seen_total 1\n", "vtap_events_total{flag=\"SYN\"} 1\n"] {
+        assert!(metrics.contains(sample), "{sample}: {metrics}");
+    }
+    assert!(lab.get("http://127.0.0.1:9789/healthz").starts_with("ok"));
+
+    let wanted = "[telemetry]\nlisten = \"127.0.0.1:9789\"\n[events]\nflags = \"RST\"\n";
+    fs::write(&file, wanted).unwrap();
+    collector.signal("HUP");
+    sleep(Duration::from_millis(500));
+    let before = lab.begin(&["several"]);
+    before.end();
+    sleep(Duration::from_millis(500));
+    let ended = collector.stop();
+    assert!(ended.stderr.contains("events.flags is \"RST\" from now on"), "{}", ended.stderr);
+    let rows = ended.rows();
+    assert!(rows.iter().all(|row| uint(&row["tunnel"]["vni"]) == 27));
+    let syns = rows.iter().filter(|row| row["tcp"]["flag"] == "SYN").count();
+    assert_eq!(syns, 1, "those of the first session alone: {rows:?}");
+    balanced(&ended.summary());
 }
 
 #[test]

@@ -186,6 +186,14 @@ impl Lab {
         Collecting::start(&mut command)
     }
 
+    /// What a server on the collector answers.
+    pub(crate) fn get(&self, url: &str) -> String {
+        let get = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1]).read().decode())";
+        let ran = run(self.command("col", "python3").args(["-c", get, url]), None);
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        ran.text().to_owned()
+    }
+
     /// A disk of this size at `path`. `None`, and a word about it, where none can be made.
     pub(crate) fn tmpfs(&self, path: &Path, size: &str) -> Option<Disk> {
         fs::create_dir(path).unwrap();
