@@ -16,7 +16,8 @@ pub fn of(bytes: &[u8]) -> u16 {
 /// [`of`] for an IPv4 header without options, whose length the compiler knows.
 #[inline(always)]
 pub fn of_ipv4_header(header: &[u8; 20]) -> u16 {
-    fold(sum_of_words(header.as_chunks().0))
+    let (words, rest) = header.as_chunks();
+    fold(add(sum_of_words(words), word(rest)))
 }
 
 /// Folded sum of the pseudo header: what checksum offload leaves in the field of a packet that
@@ -29,26 +30,26 @@ pub fn pseudo_header(src: IpAddr, dst: IpAddr, protocol: Protocol, len: u32) -> 
 #[inline]
 pub fn transport(src: IpAddr, dst: IpAddr, protocol: Protocol, bytes: &[u8]) -> u16 {
     let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    fold(pseudo(src, dst, protocol, len) + sum(bytes))
+    fold(add(pseudo(src, dst, protocol, len), sum(bytes)))
 }
 
 /// [`transport`] between IPv4 addresses.
 #[inline(always)]
 pub fn transport_ipv4(src: Ipv4Addr, dst: Ipv4Addr, protocol: Protocol, bytes: &[u8]) -> u16 {
     let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    let word = |bytes| u64::from(u32::from_ne_bytes(bytes));
+    let word = |bytes| u64::from(u32::from_le_bytes(bytes));
     let addresses = word(src.octets()) + word(dst.octets());
     let rest = word([0, protocol.0, 0, 0]) + word(len.to_be_bytes());
-    fold(addresses + rest + sum(bytes))
+    fold(add(addresses + rest, sum(bytes)))
 }
 
 #[inline]
 fn pseudo(src: IpAddr, dst: IpAddr, protocol: Protocol, len: u32) -> u64 {
     let addresses = match (src, dst) {
-        (IpAddr::V4(src), IpAddr::V4(dst)) => sum(&src.octets()) + sum(&dst.octets()),
-        (src, dst) => sum(&octets(src)) + sum(&octets(dst)),
+        (IpAddr::V4(src), IpAddr::V4(dst)) => add(sum(&src.octets()), sum(&dst.octets())),
+        (src, dst) => add(sum(&octets(src)), sum(&octets(dst))),
     };
-    addresses + sum(&[0, protocol.0]) + sum(&len.to_be_bytes())
+    add(addresses, sum(&[0, protocol.0]) + sum(&len.to_be_bytes()))
 }
 
 fn octets(address: IpAddr) -> [u8; 16] {
@@ -58,60 +59,63 @@ fn octets(address: IpAddr) -> [u8; 16] {
     }
 }
 
-/// Bytes that are summed side by side.
+/// Bytes that are summed in a row without a look at how many there are.
 const BLOCK: usize = 64;
 
-/// Sum of 32-bit words, which folds to that of 16-bit words, in the byte order of the machine
-/// (RFC 1071 section 2(B)). No carry is lost: 2^32 words would have to be summed for that.
+/// Sum of 64-bit words in ones' complement, which folds to that of 16-bit words, in little-endian
+/// order (RFC 1071 sections 2(B) and 2(C)).
 ///
-/// A block has a counter for each of its eight 64-bit words, so the compiler adds them in vector
-/// registers.
+/// An addition with carry takes eight bytes in one instruction, of which a processor has several
+/// under way; vectors of 128 bits, which every x86-64 has, take twice as many for the same bytes.
 #[inline]
 fn sum(bytes: &[u8]) -> u64 {
     let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-    let mut sum = if blocks.is_empty() { 0 } else { sum_of_blocks(blocks) };
-    let (quads, rest) = rest.as_chunks::<16>();
-    for quad in quads {
-        sum += sum_of_words(quad.as_chunks().0);
+    let sum = if blocks.is_empty() { 0 } else { sum_of_blocks(blocks) };
+    let (words, rest) = rest.as_chunks();
+    let sum = words.iter().fold(sum, |sum, word| add(sum, u64::from_le_bytes(*word)));
+    match bytes.last_chunk() {
+        // The last bytes, moved up to where they would be with zeros behind them.
+        Some(last) if !rest.is_empty() => {
+            add(sum, u64::from_le_bytes(*last) >> (u64::BITS as usize - 8 * rest.len()))
+        }
+        Some(_) => sum,
+        None => word(rest),
     }
-    let (words, rest) = rest.as_chunks::<4>();
-    sum += sum_of_words(words);
-    // The last bytes, with zeros behind them.
-    match *rest {
-        [a] => sum + u64::from(u16::from_ne_bytes([a, 0])),
-        [a, b] => sum + u64::from(u16::from_ne_bytes([a, b])),
-        [a, b, c] => sum + u64::from(u32::from_ne_bytes([a, b, c, 0])),
-        _ => sum,
-    }
-}
-
-#[inline(always)]
-fn sum_of_words(words: &[[u8; 4]]) -> u64 {
-    words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum()
 }
 
 #[inline(never)]
 fn sum_of_blocks(blocks: &[[u8; BLOCK]]) -> u64 {
-    let mut sums = [0_u64; BLOCK / 8];
-    for block in blocks {
-        let (words, _) = block.as_chunks::<8>();
-        for (sum, word) in sums.iter_mut().zip(words) {
-            let word = u64::from_ne_bytes(*word);
-            *sum = sum.wrapping_add(word >> 32).wrapping_add(word & 0xffff_ffff);
-        }
-    }
-    sums.iter().sum()
+    blocks.iter().fold(0, |sum, block| add(sum, sum_of_words(block.as_chunks().0)))
 }
 
+#[inline(always)]
+fn sum_of_words(words: &[[u8; 8]]) -> u64 {
+    let (sum, carry) = words.iter().fold((0_u64, false), |(sum, carry), word| {
+        sum.carrying_add(u64::from_le_bytes(*word), carry)
+    });
+    add(sum, carry.into())
+}
+
+/// Fewer than eight bytes, with zeros behind them.
+#[inline(always)]
+fn word(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
+/// Adds in ones' complement.
+#[inline(always)]
+const fn add(a: u64, b: u64) -> u64 {
+    let (sum, carry) = a.overflowing_add(b);
+    // Where there is a carry, the sum is not the greatest number.
+    sum.wrapping_add(carry as u64)
+}
+
+/// From 64 bits to 16, by adding the halves in ones' complement twice.
 #[inline]
-fn fold(sum: u64) -> u16 {
-    let sum = (sum >> 32) + (sum & 0xffff_ffff);
-    let sum = (sum >> 32) + (sum & 0xffff_ffff);
-    let sum = (sum >> 16) + (sum & 0xffff);
-    let sum = (sum >> 16) + (sum & 0xffff);
-    #[expect(clippy::cast_possible_truncation, reason = "two folds leave 16 bits")]
-    let folded = sum as u16;
-    folded.to_be()
+const fn fold(sum: u64) -> u16 {
+    let sum = (sum.wrapping_add(sum.rotate_left(32)) >> 32) as u32;
+    let sum = (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16;
+    sum.swap_bytes()
 }
 
 #[cfg(test)]
