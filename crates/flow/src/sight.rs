@@ -42,9 +42,7 @@ impl Sight {
 pub(crate) struct Sights {
     taps: BTreeMap<IpAddr, u16>,
     places: BTreeMap<u32, u16>,
-    /// The IPv4 tap met last: most packets come from where the one before came from.
-    last: (Ipv4Place, Sight),
-    /// Those met of late, by some bits of tap and place.
+    /// IPv4 taps met of late, by some bits of tap and place.
     recent: Box<[(Ipv4Place, Sight); RECENT]>,
     /// The last that was no IPv4 tap: an IPv6 one, or none.
     other: (Option<IpAddr>, u32, Sight),
@@ -56,12 +54,19 @@ struct Ipv4Place(u64);
 
 const RECENT: usize = 64;
 
+impl Ipv4Place {
+    /// Some bits of it, below [`RECENT`].
+    #[inline(always)]
+    const fn bits(self) -> usize {
+        ((self.0 >> 32 ^ self.0) as usize) % RECENT
+    }
+}
+
 impl Sights {
     pub(crate) fn new() -> Self {
-        let last = (Ipv4Place(u64::MAX), Sight::NOWHERE);
-        let recent = Box::new([last; RECENT]);
+        let recent = Box::new([(Ipv4Place(u64::MAX), Sight::NOWHERE); RECENT]);
         let other = (None, u32::MAX, Sight::NOWHERE);
-        Self { taps: BTreeMap::new(), places: BTreeMap::new(), last, recent, other }
+        Self { taps: BTreeMap::new(), places: BTreeMap::new(), recent, other }
     }
 
     #[inline(always)]
@@ -75,25 +80,19 @@ impl Sights {
             return self.other.2;
         };
         let met = Ipv4Place(u64::from(v4.to_bits()) << 32 | u64::from(place));
-        if self.last.0 != met {
-            self.last = (met, self.meet(met, tap, place));
+        match self.recent.get(met.bits()) {
+            Some((known, sight)) if *known == met => *sight,
+            _ => self.meet(met, tap, place),
         }
-        self.last.1
     }
 
     #[inline(never)]
     fn meet(&mut self, met: Ipv4Place, tap: Option<IpAddr>, place: u32) -> Sight {
-        let at = ((met.0 >> 32 ^ met.0) & 0xffff_ffff) as usize % RECENT;
-        match self.recent.get(at) {
-            Some((known, sight)) if *known == met => *sight,
-            _ => {
-                let sight = self.look_up(tap, place);
-                if let Some(recent) = self.recent.get_mut(at) {
-                    *recent = (met, sight);
-                }
-                sight
-            }
+        let sight = self.look_up(tap, place);
+        if let Some(recent) = self.recent.get_mut(met.bits()) {
+            *recent = (met, sight);
         }
+        sight
     }
 
     #[inline(never)]
