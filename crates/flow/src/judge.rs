@@ -92,7 +92,7 @@ impl Judge {
             return Ok(());
         }
         let judged = if batch.accounted.is_empty() {
-            self.take_each(&batch.packets, sink)
+            self.take_each(batch.packets(), sink)
         } else {
             self.take_accounting(batch, sink)
         };
@@ -134,13 +134,14 @@ impl Judge {
         batch: &mut Batch,
         sink: &mut S,
     ) -> Result<Outcome, S::Error> {
-        let Some(pending) = batch.packets.pop() else {
+        let Some(pending) = batch.packets().last() else {
             return Ok(Outcome::new(Verdict::New, StateAfter::None));
         };
-        let outcome = self.judge_one(&pending, sink);
-        for fragments in batch.accounted.drain(..) {
-            self.account(pending.occasion.time, &fragments, outcome.as_ref().ok());
+        let outcome = self.judge_one(pending, sink);
+        for fragments in &batch.accounted {
+            self.account(pending.occasion.time, fragments, outcome.as_ref().ok());
         }
+        batch.clear();
         outcome
     }
 

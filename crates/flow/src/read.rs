@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use foldhash::quality::RandomState;
 use vtap_packet::reassembly;
 use vtap_packet::tcp::Tcp;
-use vtap_packet::{EtherType, Ip, Packet, Protocol, Timestamp, Tunnel, Vni, checksum, link};
+use vtap_packet::{
+    EtherType, Ip, LinkType, Packet, Protocol, Timestamp, Tunnel, Vni, checksum, link,
+};
 
 use crate::config::{Checksum, Config};
 use crate::copies::{self, Likeness};
@@ -51,7 +53,7 @@ pub(crate) enum Content {
     Other,
 }
 
-/// What was read of a packet.
+/// What was read of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reading {
     pub(crate) observed: Observed,
@@ -86,11 +88,31 @@ impl Occasion {
     }
 }
 
+impl Pending {
+    /// A place for a packet.
+    const NONE: Self = Self {
+        occasion: Occasion { time: Timestamp::EPOCH, number: 0, tunnel: None },
+        sight: Sight::NOWHERE,
+        hash: 0,
+        likeness: Likeness::NONE,
+        observed: Err(Skip::NotIp),
+    };
+
+    /// What was read of its frame, if that could be read.
+    fn reading(&self) -> Result<Reading, Skip> {
+        let Self { hash, likeness, ref observed, .. } = *self;
+        observed.map(|observed| Reading { observed, hash, likeness })
+    }
+}
+
 /// Packets that were read, in their order: all that a [`Judge`](crate::Judge) needs of them, and
 /// nothing borrowed.
 #[derive(Debug, Default)]
 pub struct Batch {
-    pub(crate) packets: Vec<Pending>,
+    /// Those read, and behind them places that are used again: what is read of a packet is
+    /// written where it will lie, field by field.
+    places: Vec<Pending>,
+    len: usize,
     /// Fragments to be counted to their flows, each behind the packet that settled it.
     pub(crate) accounted: Vec<Accounted>,
 }
@@ -98,22 +120,26 @@ pub struct Batch {
 impl Batch {
     /// Empty, with room for so many packets.
     pub fn with_capacity(packets: usize) -> Self {
-        Self { packets: Vec::with_capacity(packets), accounted: Vec::new() }
+        Self { places: vec![Pending::NONE; packets], len: 0, accounted: Vec::new() }
     }
 
     /// How many packets there are.
     #[inline]
     pub const fn len(&self) -> usize {
-        self.packets.len()
+        self.len
     }
 
     /// Whether there is none.
     pub const fn is_empty(&self) -> bool {
-        self.packets.is_empty()
+        self.len == 0
+    }
+
+    pub(crate) fn packets(&self) -> &[Pending] {
+        self.places.get(..self.len).unwrap_or_default()
     }
 
     pub(crate) fn clear(&mut self) {
-        self.packets.clear();
+        self.len = 0;
         self.accounted.clear();
     }
 }
@@ -128,6 +154,14 @@ pub struct Reader {
     hasher: RandomState,
 }
 
+/// What of a packet is not in its place.
+struct Frame<'a> {
+    link: LinkType,
+    interface: u32,
+    wire_len: u32,
+    data: &'a [u8],
+}
+
 impl Reader {
     pub(crate) fn new(config: Config, hasher: RandomState) -> Self {
         Self { config, fragments: Fragments::new(), sights: Sights::new(), hasher }
@@ -136,38 +170,43 @@ impl Reader {
     /// Reads a packet and adds it to the batch.
     #[inline(always)]
     pub fn read(&mut self, packet: Packet<'_>, batch: &mut Batch) {
-        let vni = self.vni(&packet);
-        let usual = usual::read(&packet, vni, self.config.checksum, &self.hasher);
-        if let Some(reading) = usual {
-            debug_assert_eq!(
-                read(&packet, vni, &self.config, &mut self.fragments, &self.hasher),
-                Ok(reading),
-                "the shortcut and the general reading differ: {packet:?}"
-            );
-            let Reading { observed, hash, likeness } = reading;
-            batch.packets.push(Pending {
-                occasion: Occasion::of(&packet),
-                sight: self.sights.of(&packet),
-                hash,
-                likeness,
-                observed: Ok(observed),
-            });
-        } else {
-            self.read_any(packet, batch);
+        if batch.len == batch.places.len() {
+            batch.places.push(Pending::NONE);
         }
+        let Some(place) = batch.places.get_mut(batch.len) else { return };
+        place.occasion = Occasion::of(&packet);
+        place.sight = self.sights.of(&packet);
+        let vni = self.vni(&packet);
+        let usual = usual::read(&packet, vni, self.config.checksum, &self.hasher, place);
+        debug_assert!(
+            usual.is_none()
+                || read(&packet, vni, &self.config, &mut self.fragments, &self.hasher).as_ref()
+                    == place.reading().as_ref(),
+            "the shortcut and the general reading differ: {packet:?}, {place:?}"
+        );
+        if usual.is_none() {
+            let Packet { link, interface, wire_len, data, .. } = packet;
+            let frame = Frame { link, interface, wire_len, data };
+            self.read_any(&frame, batch);
+        }
+        batch.len += 1;
     }
 
+    /// Reads a packet whose occasion and sight are in place. (Of these a packet consists for the
+    /// most part; where they were passed on, each packet would have to be kept until here.)
     #[inline(never)]
-    fn read_any(&mut self, packet: Packet<'_>, batch: &mut Batch) {
+    fn read_any(&mut self, frame: &Frame<'_>, batch: &mut Batch) {
+        let Some(place) = batch.places.get_mut(batch.len) else { return };
+        let Occasion { time, number, tunnel } = place.occasion;
+        let Frame { link, interface, wire_len, data } = *frame;
+        let packet = Packet { number, time, link, interface, wire_len, data, tunnel };
         let vni = self.vni(&packet);
         let read = read(&packet, vni, &self.config, &mut self.fragments, &self.hasher);
-        let (hash, likeness, observed) = match read {
+        (place.hash, place.likeness, place.observed) = match read {
             Ok(Reading { observed, hash, likeness }) => (hash, likeness, Ok(observed)),
             Err(skip) => (0, Likeness::NONE, Err(skip)),
         };
-        let (occasion, sight) = (Occasion::of(&packet), self.sights.of(&packet));
-        batch.packets.push(Pending { occasion, sight, hash, likeness, observed });
-        let behind = batch.packets.len() - 1;
+        let behind = batch.len;
         let accounted = self.fragments.accounted();
         batch.accounted.extend(accounted.map(|one| Accounted { behind, ..one }));
     }

@@ -12,22 +12,25 @@ use vtap_packet::{LinkType, Packet, Protocol, Vni, checksum};
 use crate::config::Checksum;
 use crate::copies::{Header, Likeness};
 use crate::key::Key;
-use crate::read::{Content, Observed, Reading};
+use crate::read::{Content, Observed, Pending};
 use crate::segment::Segment;
 use crate::state::Kind;
 
 /// Ethernet, IPv4, TCP.
 const HEADERS: usize = 14 + 20 + 20;
 
+/// Reads such a frame into its place; of any other, `None`, and what is there then counts for
+/// nothing.
 #[inline(always)]
 pub(crate) fn read(
     packet: &Packet<'_>,
     vni: Vni,
     policy: Checksum,
     hasher: &impl BuildHasher,
-) -> Option<Reading> {
+    place: &mut Pending,
+) -> Option<()> {
     let head = packet.data.first_chunk::<HEADERS>()?;
-    let total_len = usize::from(u16::from_be_bytes([head[16], head[17]]));
+    let total_len = u16::from_be_bytes([head[16], head[17]]);
     let usual = packet.link == LinkType::ETHERNET
         && head[12..15] == [0x08, 0x00, 0x45]
         && head[20] & 0x3f == 0
@@ -36,26 +39,33 @@ pub(crate) fn read(
     if !usual {
         return None;
     }
-    let bytes = packet.data.get(14 + 20..14 + total_len)?;
-    let tcp = Tcp::parse(bytes).ok()?;
-    let len = bytes.len().checked_sub(tcp.header_len.max(Tcp::HEADER_LEN))?;
+    let bytes = packet.data.get(14 + 20..14 + usize::from(total_len))?;
+    let tcp = Tcp::parse_whole(bytes)?;
     let kind = Kind::of(tcp.flags)?;
     let src = Ipv4Addr::new(head[26], head[27], head[28], head[29]);
     let dst = Ipv4Addr::new(head[30], head[31], head[32], head[33]);
     let right = policy == Checksum::Off
         || checksum::of_ipv4_header(head[14..].first_chunk()?) == 0xffff
             && checksum::transport_ipv4(src, dst, Protocol::TCP, bytes) == 0xffff;
-    if !right || tcp.header_len < Tcp::HEADER_LEN {
+    if !right {
         return None;
     }
     let (key, from) = Key::of_ipv4((src, tcp.src_port), (dst, tcp.dst_port), Protocol::TCP, vni);
-    let content = Content::Segment(Segment::new(kind, tcp, u32::try_from(len).ok()?));
-    let (ttl, id) = (head[22], u16::from_be_bytes([head[18], head[19]]));
-    let len = u16::from_be_bytes([head[16], head[17]]).into();
+    let payload = u32::try_from(bytes.len() - tcp.header_len).ok()?;
+    place.observed = Ok(Observed {
+        key,
+        from,
+        content: Content::Segment(Segment::new(kind, tcp, payload)),
+        len: total_len.into(),
+        offloaded: false,
+        truncated: false,
+    });
     let hashes = key.hashes(hasher);
+    place.hash = hashes.flow;
+    let (ttl, id) = (head[22], u16::from_be_bytes([head[18], head[19]]));
+    let header = Header { ttl, id, len: total_len.into() };
     let sum = if policy == Checksum::Off { 0 } else { tcp.checksum };
-    let header = Header { ttl, id, len };
-    let likeness = Likeness::of_segment(hashes.of_sender(from), header, head.last_chunk()?, sum);
-    let observed = Observed { key, from, content, len, offloaded: false, truncated: false };
-    Some(Reading { observed, hash: hashes.flow, likeness })
+    let sender = hashes.of_sender(from);
+    place.likeness = Likeness::of_segment(sender, header, head.last_chunk()?, sum);
+    Some(())
 }

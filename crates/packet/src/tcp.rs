@@ -123,6 +123,16 @@ impl<'a> Tcp<'a> {
             options: rest.get(..options_len).unwrap_or_default(),
         })
     }
+
+    /// As [`parse`](Self::parse), of a header that is whole, options included, and whose data
+    /// offset says so; `None` of any other.
+    #[inline(always)]
+    pub fn parse_whole(bytes: &'a [u8]) -> Option<Self> {
+        let header_len = usize::from(bytes.get(12)? >> 4) * 4;
+        let options = bytes.get(Self::HEADER_LEN..header_len)?;
+        let tcp = Self::parse(bytes).ok()?;
+        Some(Self { header_len, options, ..tcp })
+    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ impl Judge {
         batch: &Batch,
         sink: &mut S,
     ) -> Result<(), S::Error> {
-        let Batch { packets, accounted } = batch;
+        let (packets, accounted) = (batch.packets(), &batch.accounted);
         let mut judged = 0;
         for settled in accounted.chunk_by(|one, next| one.behind == next.behind) {
             let Some(at) = settled.first().map(|fragments| fragments.behind) else { continue };
