@@ -110,14 +110,15 @@ impl Connection {
         }
         self.last.count_repeats(side, segment);
         self.last.kind = Some(Kind::Ack);
-        // Nearly always one of two, of which neither is the likelier: chosen by a multiplication.
-        let timeout = if self.last.repeated < limits::MAX_RETRANSMISSIONS && self.last.window > 0 {
-            let longer = limits::timeout(State::Established) - limits::UNACKNOWLEDGED;
-            limits::UNACKNOWLEDGED + longer * u32::from(!self.is_unacknowledged())
+        *deadline = if self.last.repeated < limits::MAX_RETRANSMISSIONS && self.last.window > 0 {
+            // One of two, of which neither is the likelier: chosen without a branch.
+            const UNACKNOWLEDGED: u64 = limits::nanos(limits::UNACKNOWLEDGED);
+            const LONGER: u64 = limits::nanos(limits::timeout(State::Established)) - UNACKNOWLEDGED;
+            let longer = LONGER * u64::from(!self.is_unacknowledged());
+            Timestamp::from_nanos(now.nanos().saturating_add(UNACKNOWLEDGED + longer))
         } else {
-            self.timeout(Kind::Ack, State::Established)
+            now + self.timeout(Kind::Ack, State::Established)
         };
-        *deadline = now + timeout;
         true
     }
 

@@ -238,8 +238,9 @@ impl Copies {
 impl Bucket {
     #[inline(always)]
     fn put(&mut self, seen: Seen) {
-        let [first, second, third, _] = self.0;
-        self.0 = [seen, first, second, third];
+        self.0.copy_within(..3, 1);
+        let [first, ..] = &mut self.0;
+        *first = seen;
     }
 
     /// Takes a packet that may have been seen before.
@@ -292,9 +293,9 @@ const fn ticks(nanos: u64) -> u32 {
 
 /// A name space; never [`PLAIN`].
 #[inline(always)]
-fn space(vni: Vni) -> u16 {
-    let [.., high, low, _] = vni.get().wrapping_mul(0x9e37_79b1).to_be_bytes();
-    u16::from_be_bytes([high, low]) | 1
+#[expect(clippy::cast_possible_truncation, reason = "some bits of what was mixed")]
+const fn space(vni: Vni) -> u16 {
+    (vni.get().wrapping_mul(0x9e37_79b1) >> 8) as u16 | 1
 }
 
 impl Seen {

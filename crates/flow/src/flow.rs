@@ -210,7 +210,7 @@ impl Flow {
     /// Whether the wheel would look at it after its deadline.
     #[inline]
     pub(crate) fn is_hung_late(&self) -> bool {
-        wheel::seconds(self.deadline) < self.second
+        self.deadline < wheel::start(self.second)
     }
 
     /// Whether the table holds it.
@@ -249,9 +249,9 @@ impl Flow {
 
     pub(crate) fn count(&mut self, from: End) {
         // No branch: which end it is, is as good as random.
-        let [lower, higher] = &mut self.packets;
-        *lower = lower.saturating_add(u32::from(from == End::Lower));
-        *higher = higher.saturating_add(u32::from(from == End::Higher));
+        if let Some(packets) = self.packets.get_mut(from as usize) {
+            *packets = packets.saturating_add(1);
+        }
     }
 
     /// Counts fragments that were not judged. Of an end that nothing whole came from they are left

@@ -150,12 +150,13 @@ impl Slots {
     /// Where a tag belongs if that place is free.
     #[inline]
     const fn home(&self, tag: u32) -> usize {
-        (tag >> (u32::BITS - self.bits)) as usize
+        // Never shifted by all bits: the first array has more than one slot.
+        tag.wrapping_shr(u32::BITS.wrapping_sub(self.bits)) as usize
     }
 
     #[inline]
     const fn mask(&self) -> usize {
-        self.slots.len() - 1
+        self.slots.len().wrapping_sub(1)
     }
 
     #[inline]

@@ -210,22 +210,38 @@ impl Judge {
             self.stats.truncated += u64::from(observed.truncated);
             self.stats.offloaded += u64::from(observed.offloaded);
         }
+        let Content::Segment(segment) = &observed.content else {
+            return self.judge_other(pending, observed, located, sink);
+        };
+        self.stats.tcp_segments += 1;
+        match self.follow(occasion.time, observed, located, segment) {
+            Some(outcome) => {
+                if self.held.concerns(hash) {
+                    self.judge_held(&observed.key, hash, sink)?;
+                }
+                Ok(outcome)
+            }
+            None => self.segment(pending, observed, located, Ok(segment), Attempt::First, sink),
+        }
+    }
+
+    /// Judges what is no TCP segment, or one that is refused whatever its flow is.
+    #[inline(never)]
+    fn judge_other<S: Sink>(
+        &mut self,
+        pending: &Pending,
+        observed: &Observed,
+        located: u32,
+        sink: &mut S,
+    ) -> Result<Outcome, S::Error> {
+        let Pending { occasion, hash, .. } = *pending;
         match &observed.content {
             Content::Segment(segment) => {
-                self.stats.tcp_segments += 1;
-                match self.follow(occasion.time, observed, located, segment) {
-                    Some(outcome) => {
-                        if self.held.concerns(hash) {
-                            self.judge_held(&observed.key, hash, sink)?;
-                        }
-                        Ok(outcome)
-                    }
-                    None => self.segment(pending, observed, Ok(segment), Attempt::First, sink),
-                }
+                self.segment(pending, observed, located, Ok(segment), Attempt::First, sink)
             }
             Content::Defective(defect) => {
                 self.stats.tcp_segments += 1;
-                self.segment(pending, observed, Err(*defect), Attempt::First, sink)
+                self.segment(pending, observed, located, Err(*defect), Attempt::First, sink)
             }
             Content::Error { misdirected } => {
                 self.stats.other += 1;
@@ -241,7 +257,7 @@ impl Judge {
             }
             Content::Other => {
                 self.stats.other += 1;
-                self.other(*occasion, observed, hash, sink)
+                self.other(occasion, observed, hash, located, sink)
             }
         }
     }
@@ -272,9 +288,10 @@ impl Judge {
         occasion: Occasion,
         observed: &Observed,
         hash: u64,
+        located: u32,
         sink: &mut S,
     ) -> Result<Outcome, S::Error> {
-        let at = self.entry(occasion.time, observed, hash, sink)?;
+        let at = self.entry(occasion.time, observed, hash, located, sink)?;
         let Some((at, flow)) = at.and_then(|at| Some((at, self.table.flow(at)?))) else {
             return Ok(Outcome::new(Verdict::New, StateAfter::None));
         };

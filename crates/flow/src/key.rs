@@ -67,6 +67,15 @@ impl Key {
         (Self([IPV4, lower >> 16, IPV4, higher >> 16, rest]), end)
     }
 
+    /// Address of an end.
+    pub(crate) fn address(&self, end: End) -> IpAddr {
+        let [l0, l1, h0, h1, _] = self.0;
+        match end {
+            End::Lower => address(l0, l1),
+            End::Higher => address(h0, h1),
+        }
+    }
+
     /// Address and port of an end.
     pub(crate) fn socket(&self, end: End) -> SocketAddr {
         let [l0, l1, h0, h1, rest] = self.0;

@@ -23,6 +23,11 @@ pub const fn timeout(state: State) -> Duration {
     })
 }
 
+/// A span in nanoseconds, for what is asked of every packet.
+pub(crate) const fn nanos(span: Duration) -> u64 {
+    span.as_secs() * 1_000_000_000 + span.subsec_nanos() as u64
+}
+
 /// Cap while data waits for its acknowledgment, and for a flow picked up in mid-stream until its
 /// other side is seen (`..._unacknowledged`).
 pub const UNACKNOWLEDGED: Duration = Duration::from_secs(300);

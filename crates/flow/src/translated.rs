@@ -6,10 +6,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-/// Whether a packet that `tap` has shown from `src` to `dst` was translated: its NIC has a private
+/// Whether a packet between these ends that `tap` has shown was translated: the tap's NIC has a private
 /// address, and neither end of the packet is one.
-pub(crate) fn is_translated(tap: IpAddr, src: IpAddr, dst: IpAddr) -> bool {
-    is_private(tap) && is_public(src) && is_public(dst)
+pub(crate) fn is_translated(tap: IpAddr, mut ends: impl Iterator<Item = IpAddr>) -> bool {
+    is_private(tap) && ends.all(is_public)
 }
 
 /// RFC 1918 and RFC 4193.
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     fn translated(tap: &str, src: &str, dst: &str) -> bool {
-        is_translated(tap.parse().unwrap(), src.parse().unwrap(), dst.parse().unwrap())
+        is_translated(tap.parse().unwrap(), [src, dst].into_iter().map(|end| end.parse().unwrap()))
     }
 
     #[test]

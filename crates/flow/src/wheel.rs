@@ -5,8 +5,6 @@
 //! hung up again. Only a deadline that moves in costs a step at once. Deadlines themselves are
 //! exact: look-ups compare them, the wheel just reclaims.
 
-use std::time::Duration;
-
 use vtap_packet::Timestamp;
 
 /// Slots, one a second: about 17 minutes. Longer deadlines are looked at once a round.
@@ -16,6 +14,9 @@ const SLOTS: u32 = 1024;
 const PATIENCE: u32 = 1000;
 
 const NIL: u32 = u32::MAX;
+
+/// In nanoseconds.
+const SECOND: u64 = 1_000_000_000;
 
 /// A flow's place in the wheel.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +45,8 @@ pub(crate) struct Wheel {
     looked_at: Option<u32>,
     /// First of the flows taken down and not yet popped.
     taken: u32,
-    /// Until this time there is nothing to do.
-    next_turn: Timestamp,
+    /// The beginning of the second in which there is nothing more to do.
+    rests_from: Option<Timestamp>,
     /// Packets in a row that were earlier than the second looked at last.
     behind: u32,
 }
@@ -56,7 +57,7 @@ impl Wheel {
             heads: vec![NIL; SLOTS as usize],
             looked_at: None,
             taken: NIL,
-            next_turn: Timestamp::EPOCH,
+            rests_from: None,
             behind: 0,
         }
     }
@@ -115,16 +116,15 @@ impl Wheel {
     /// Whether the wheel stands at the second of `now`, so that nothing is due.
     #[inline]
     pub(crate) fn rests(&self, now: Timestamp) -> bool {
-        let second = Duration::from_secs(1);
-        now < self.next_turn && self.next_turn.since(now) <= second && self.taken == NIL
+        let rests = |from: Timestamp| now.nanos().wrapping_sub(from.nanos()) < SECOND;
+        self.rests_from.is_some_and(rests) && self.taken == NIL
     }
 
     /// Goes on to the next second up to `now` that was not looked at and takes its flows down, for
     /// [`pop`](Self::pop); false when there is none. After a jump of more than a round, one round
     /// is made, so that every slot is looked at once.
     pub(crate) fn turn(&mut self, now: Timestamp) -> bool {
-        let ends = Timestamp::new(now.secs() + 1, 0);
-        let now = seconds(now);
+        let (begins, now) = (Timestamp::new(now.secs(), 0), seconds(now));
         let last = *self.looked_at.get_or_insert(now);
         if now <= last {
             // Where time runs back, the wheel stands still, unless it stays back: then the later
@@ -134,7 +134,7 @@ impl Wheel {
             if now == last || self.behind >= PATIENCE {
                 self.looked_at = Some(now);
                 self.behind = 0;
-                self.next_turn = ends;
+                self.rests_from = Some(begins);
             }
             return false;
         }
@@ -168,6 +168,12 @@ impl Wheel {
 #[inline]
 pub(crate) fn seconds(time: Timestamp) -> u32 {
     u32::try_from(time.secs()).unwrap_or(u32::MAX - 1)
+}
+
+/// The beginning of a second.
+#[inline]
+pub(crate) const fn start(second: u32) -> Timestamp {
+    Timestamp::from_nanos(second as u64 * SECOND)
 }
 
 fn slot(second: u32) -> usize {

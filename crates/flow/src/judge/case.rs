@@ -150,10 +150,8 @@ impl Case<'_> {
 impl Occasion {
     /// Whether the source of a packet was translated on its way out, by its addresses.
     pub(super) fn is_translated(&self, observed: &Observed) -> bool {
-        let socket = |end| observed.key.socket(end).ip();
-        self.tunnel.is_some_and(|tunnel| {
-            let (src, dst) = (socket(observed.from), socket(observed.from.other()));
-            translated::is_translated(tunnel.src, src, dst)
-        })
+        let ends = [observed.from, observed.from.other()].into_iter();
+        let addresses = ends.map(|end| observed.key.address(end));
+        self.tunnel.is_some_and(|tunnel| translated::is_translated(tunnel.src, addresses))
     }
 }

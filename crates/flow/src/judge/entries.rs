@@ -24,15 +24,21 @@ impl Judge {
         Ok(())
     }
 
-    /// The flow of a packet, made if it is new; `None` if there is no room for it.
+    /// The flow of a packet, made if it is new; `None` if there is no room for it. `located` is
+    /// where it is likely to be.
     pub(super) fn entry<S: Sink>(
         &mut self,
         now: Timestamp,
         observed: &Observed,
         hash: u64,
+        located: u32,
         sink: &mut S,
     ) -> Result<Option<u32>, S::Error> {
-        if let Some(at) = self.table.find(&observed.key, hash) {
+        let known = match self.table.flow_near(located, &observed.key) {
+            Some(_) => Some(located),
+            None => self.table.find(&observed.key, hash),
+        };
+        if let Some(at) = known {
             if self.table.flow(at).is_some_and(|flow| flow.deadline > now) {
                 return Ok(Some(at));
             }
@@ -70,7 +76,7 @@ impl Judge {
         } else {
             self.stats.count_event(row.flag);
         }
-        self.tell(Told::Event(*row), sink)
+        if self.none_waits() { sink.event(row) } else { self.tell(Told::Event(*row), sink) }
     }
 }
 

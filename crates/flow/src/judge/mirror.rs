@@ -48,9 +48,15 @@ impl Judge {
         self.tell(Told::Gap(packet, *gap), sink)
     }
 
+    /// Whether neither a segment nor a row waits, so that rows can be told at once.
+    #[inline]
+    pub(super) fn none_waits(&self) -> bool {
+        self.held.is_empty() && self.order.is_empty()
+    }
+
     /// Tells the sink, or keeps what is to be told until no earlier packet waits.
     pub(super) fn tell<S: Sink>(&mut self, told: Told, sink: &mut S) -> Result<(), S::Error> {
-        if self.held.is_empty() && self.order.is_empty() {
+        if self.none_waits() {
             return told.to(sink);
         }
         self.order.put(told);
@@ -114,7 +120,9 @@ impl Judge {
         if let Ok(observed) = &pending.observed
             && let Content::Segment(segment) = &observed.content
         {
-            let outcome = self.segment(pending, observed, Ok(segment), Attempt::Last, sink)?;
+            let located = self.table.locate(pending.hash);
+            let outcome =
+                self.segment(pending, observed, located, Ok(segment), Attempt::Last, sink)?;
             self.settled.push((pending.occasion.number, outcome));
         }
         Ok(())
@@ -137,7 +145,9 @@ impl Judge {
             if observed.key != *key {
                 continue;
             }
-            let outcome = self.segment(&pending, observed, Ok(segment), Attempt::Again, sink)?;
+            let located = self.table.locate(hash);
+            let outcome =
+                self.segment(&pending, observed, located, Ok(segment), Attempt::Again, sink)?;
             if outcome.verdict != Verdict::Held {
                 self.held.take(at);
                 self.stats.reordered += 1;

@@ -50,11 +50,12 @@ impl Judge {
         Some(Outcome::new(Verdict::Established, StateAfter::In(State::Established)))
     }
 
-    /// Any other. The outcome is [`Verdict::Held`] where it waits for what it may have overtaken.
+    /// Any other. `located` is where its flow is likely to be. The outcome is [`Verdict::Held`] where it waits for what it may have overtaken.
     pub(super) fn segment<S: Sink>(
         &mut self,
         pending: &Pending,
         observed: &Observed,
+        located: u32,
         segment: Result<&Segment, Reason>,
         attempt: Attempt,
         sink: &mut S,
@@ -62,7 +63,7 @@ impl Judge {
         let Pending { occasion, sight, hash, .. } = *pending;
         let (now, from, tap) = (occasion.time, observed.from, sight.tap());
         let rules = self.rules(now, tap);
-        let at = self.entry(now, observed, hash, sink)?;
+        let at = self.entry(now, observed, hash, located, sink)?;
         let Some((at, (flow, cold))) = at.and_then(|at| Some((at, self.table.entry(at)?))) else {
             return self.without_room(occasion, observed, segment, rules, sink);
         };
