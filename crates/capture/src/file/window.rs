@@ -22,9 +22,9 @@ const FIRST: usize = 1 << 20;
 /// hundred with big TCP; what claims more than this is damage.
 pub(crate) const LONGEST: u32 = 64 << 20;
 
-/// How far in front of a record a mapped file is asked for, in bytes. From half of this to four
-/// times as much, measurements do not differ.
-const AHEAD: usize = 2048;
+/// How far in front of a record a mapped file is asked for, in bytes. With twice as much and with
+/// half of it, measurements do not differ; with a quarter, packets of 384 bytes take 3 % longer.
+const AHEAD: usize = 8192;
 
 /// Cache lines that are asked for with each record.
 const LINES: usize = 8;
