@@ -58,7 +58,7 @@ impl Ipv4Place {
     /// Some bits of it, below [`RECENT`].
     #[inline(always)]
     const fn bits(self) -> usize {
-        ((self.0 >> 32 ^ self.0) as usize) % RECENT
+        ((self.0 >> 32 ^ self.0) & 0xffff_ffff) as usize % RECENT
     }
 }
 

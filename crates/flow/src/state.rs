@@ -97,22 +97,7 @@ impl Kind {
     ///
     /// PSH, ECE and CWR go with anything. A FIN without ACK, or any two of SYN, FIN and RST, are
     /// refused; URG goes with SYN, ACK and FIN-ACK.
-    #[inline]
-    pub fn of(flags: Flags) -> Option<Self> {
-        // Looked up: which kind it is, a jump could not foresee.
-        const OF: [Option<Kind>; 64] = {
-            let mut kinds = [None; 64];
-            let mut bits = 0;
-            while bits < kinds.len() {
-                kinds[bits] = Kind::of_bits(bits as u8);
-                bits += 1;
-            }
-            kinds
-        };
-        OF[usize::from(flags.0 & 0x3f)]
-    }
-
-    const fn of_bits(bits: u8) -> Option<Self> {
+    pub const fn of(flags: Flags) -> Option<Self> {
         const F: u8 = Flags::FIN.0;
         const S: u8 = Flags::SYN.0;
         const R: u8 = Flags::RST.0;
@@ -124,12 +109,16 @@ impl Kind {
         const F_A: u8 = F | A;
         const F_A_U: u8 = F | A | U;
         const A_U: u8 = A | U;
-        match bits & (F | S | R | A | U) {
+        let bits = flags.0 & (F | S | R | A | U);
+        // Asked first, as nearly all are: a jump to one of five places could not be foreseen.
+        if matches!(bits, A | A_U) {
+            return Some(Self::Ack);
+        }
+        match bits {
             S | S_U => Some(Self::Syn),
             S_A => Some(Self::SynAck),
             R | R_A => Some(Self::Rst),
             F_A | F_A_U => Some(Self::Fin),
-            A | A_U => Some(Self::Ack),
             _ => None,
         }
     }
