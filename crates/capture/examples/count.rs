@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ..Options::default()
     };
     let mut sources = match argument(2, "ring") {
-        "pcap" => vec![open(&config)?],
+        "pcap" => open(&config)?,
         _ => Ring::open_all(&config, &options)?.into_iter().map(Opened::Ring).collect(),
     };
     let wait = Duration::from_millis(if sources.len() == 1 { 100 } else { 1 });
