@@ -51,10 +51,10 @@ def tear_down():
 
 
 class Receiver:
-    """A program that takes packets. `ready` is what it says on standard error when it does."""
+    """A program that takes packets. `ready` is what it says when it does, on standard error, or on standard output with `talks`."""
 
-    def __init__(self, name, command, ready, hold=False):
-        self.name, self.command, self.ready, self.hold = name, command, ready, hold
+    def __init__(self, name, command, ready, hold=False, talks=False):
+        self.name, self.command, self.ready, self.hold, self.talks = name, command, ready, hold, talks
 
     def start(self, folder):
         self.log = Path(folder) / "stderr"
@@ -66,15 +66,16 @@ class Receiver:
             holder.stdout.readline()
         command = ["ip", "netns", "exec", RECEIVER, *[str(part) for part in self.command]]
         with self.log.open("w") as log:
-            self.child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, cwd=folder)
+            self.child = subprocess.Popen(command, stdout=log if self.talks else subprocess.DEVNULL, stderr=log, cwd=folder)
         for _ in range(600):
             if re.search(self.ready, self.log.read_text()):
-                break
+                time.sleep(0.5)
+                return holder
             time.sleep(0.05)
-        else:
-            sys.exit(f"{self.name}: {self.log.read_text()}")
-        time.sleep(0.5)
-        return holder
+        self.child.kill()
+        if holder:
+            holder.kill()
+        sys.exit(f"{self.name} does not come up: {self.log.read_text()}")
 
     def stop(self, holder):
         # Time for what is in the ring.
@@ -133,7 +134,7 @@ def receivers(vtap, sources, folder):
     if shutil.which("suricata"):
         (Path(folder) / "suricata.yaml").write_text(SURICATA)
         yield Suricata("suricata, flow records", ["suricata", "-c", "suricata.yaml", "--af-packet", "-l", "."],
-                       r"(?i)engine started|threads created", hold=True)
+                       r"(?i)engine started", hold=True, talks=True)
 
 
 def softnet():

@@ -21,7 +21,8 @@ fn main() -> io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [file, to, packets, rate @ ..] = arguments.as_slice() else { return Err(usage()) };
     let mut left: usize = packets.parse().map_err(|_| usage())?;
-    let rate: Option<f64> = rate.first().map(|rate| rate.parse().map_err(|_| usage())).transpose()?;
+    let rate: Option<f64> =
+        rate.first().map(|rate| rate.parse().map_err(|_| usage())).transpose()?;
 
     let capture = Capture::open(file)?;
     let payloads: Vec<&[u8]> =
@@ -33,7 +34,8 @@ fn main() -> io::Result<()> {
     let mut payloads = payloads.chunks(BATCH).cycle();
     while left > 0 {
         let Some(batch) = payloads.next() else { return Err(io::Error::other("an empty capture")) };
-        let slices: Vec<_> = batch.iter().take(left).map(|payload| [IoSlice::new(payload)]).collect();
+        let slices: Vec<_> =
+            batch.iter().take(left).map(|payload| [IoSlice::new(payload)]).collect();
         let mut at = 0;
         while let Some(rest) = slices.get(at..).filter(|rest| !rest.is_empty()) {
             let addresses = [None; BATCH];
