@@ -52,15 +52,16 @@ pub(crate) fn run(args: &Collect, log: &Log) -> anyhow::Result<Finish> {
     eprintln!("vtap: collecting from {description}");
     let mut service = Service::from_environment();
     service.ready(&description).context("cannot tell the service manager")?;
-    let mut running = Running { log: Every::new(config.telemetry.log_every), before: None };
+    let log_every = Every::new(config.telemetry.log_every);
+    let mut running = Running { log: log_every, before: None, shown: None };
     while !signals.stop() && !collector.is_over() {
         thread::sleep(LOOK);
-        if collector.watch().health().is_ok() {
+        if service.watchdog_every().is_some() && collector.watch().health().is_ok() {
             // If it is not heard, the service manager kills this process and says so.
             let _ = service.watchdog(now());
         }
         if signals.tell() {
-            eprintln!("{}", Table::new(&collector.accounting()));
+            running.show(&collector);
         }
         if signals.reload() {
             let _ = service.reloading();
@@ -68,7 +69,7 @@ pub(crate) fn run(args: &Collect, log: &Log) -> anyhow::Result<Finish> {
             running.log = Every::new(loaded.config.telemetry.log_every);
             let _ = service.ready(&description);
         }
-        running.tell(&collector, &service);
+        running.log(&collector, &service);
     }
     let _ = service.stopping();
     let ended = collector.stop(PATIENCE);
@@ -76,15 +77,24 @@ pub(crate) fn run(args: &Collect, log: &Log) -> anyhow::Result<Finish> {
     finish(ended, &args.summary)
 }
 
-/// What is logged again and again.
+/// What is told while it runs, again and again or on request.
 struct Running {
     log: Every,
     /// The counters that were logged last.
     before: Option<Accounting>,
+    /// Those that were asked for last.
+    shown: Option<Accounting>,
 }
 
 impl Running {
-    fn tell(&mut self, collector: &Collector, service: &Service) {
+    fn show(&mut self, collector: &Collector) {
+        let now = collector.accounting();
+        let table = Table::new(&now);
+        eprintln!("{}", self.shown.as_ref().map_or(table, |shown| table.since(shown)));
+        self.shown = Some(now);
+    }
+
+    fn log(&mut self, collector: &Collector, service: &Service) {
         if !self.log.is_due() {
             return;
         }
