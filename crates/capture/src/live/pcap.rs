@@ -64,8 +64,7 @@ impl Pcap {
     /// Waits until a ring has packets.
     fn wait(&self, wait: Duration) -> Result<(), Error> {
         let fds = self.handles.iter().map(|handle| handle.capture.as_fd());
-        ready(fds, wait).map_err(|cause| self.failed("wait for packets", cause))?;
-        Ok(())
+        ready(fds, wait).map_err(|cause| self.failed("wait for packets", cause)).map(drop)
     }
 
     fn failed(&self, step: &'static str, cause: io::Error) -> Error {
@@ -74,19 +73,20 @@ impl Pcap {
     }
 }
 
-/// Waits until one of these has something to say, or for `wait`.
+/// Waits until one of these has something to say, or for `wait`; whether one has.
 pub(super) fn ready<'fd>(
     fds: impl Iterator<Item = BorrowedFd<'fd>>,
     wait: Duration,
-) -> io::Result<()> {
+) -> io::Result<bool> {
     let mut fds: Vec<_> = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
     let wait = Timespec {
         tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: wait.subsec_nanos().into(),
     };
     match rustix::event::poll(&mut fds, Some(&wait)) {
+        Ok(ready) => Ok(ready > 0),
         // A signal: the caller wants to know.
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(rustix::io::Errno::INTR) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
