@@ -3,6 +3,7 @@
 mod open;
 mod outside;
 
+use std::io::Write;
 use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -36,6 +37,8 @@ pub(crate) fn run(args: &Collect, log: &Log) -> anyhow::Result<Finish> {
     let sources = open::source(config)?;
     let _hold = open::hold(config);
     let listener = listener(config)?;
+    // At the end it could not be made any more.
+    let summary = args.summary.path().map(plan::file).transpose()?;
     // Before any thread, those of recorders included, and before files are begun, which would be
     // root's.
     confine(&loaded)?;
@@ -74,7 +77,7 @@ pub(crate) fn run(args: &Collect, log: &Log) -> anyhow::Result<Finish> {
     let _ = service.stopping();
     let ended = collector.stop(PATIENCE);
     drop(server);
-    finish(ended, &args.summary)
+    finish(ended, &args.summary, summary)
 }
 
 /// What is told while it runs, again and again or on request.
@@ -152,7 +155,11 @@ fn description(config: &Config) -> String {
 }
 
 /// Tells how it ended: the last counters, and what failed.
-fn finish(ended: Ended, summary: &SummaryTo) -> anyhow::Result<Finish> {
+fn finish(
+    ended: Ended,
+    summary: &SummaryTo,
+    file: Option<Box<dyn Write>>,
+) -> anyhow::Result<Finish> {
     let Ended { accounting, sources, rows, written } = ended;
     if !written {
         eprintln!("vtap: the output takes no rows; those that waited for it are given up");
@@ -162,10 +169,14 @@ fn finish(ended: Ended, summary: &SummaryTo) -> anyhow::Result<Finish> {
     }
     let reader_gone = rows.as_ref().is_some_and(vtap_export::Error::is_broken_pipe);
     if !reader_gone {
-        match summary {
-            SummaryTo::Text => eprint!("\n{}", Table::new(&accounting)),
-            SummaryTo::Json => eprintln!("{:#}", accounting.to_json()),
-            SummaryTo::File(path) => plan::write_json(path, &accounting.to_json())?,
+        match (summary, file) {
+            (SummaryTo::File(path), Some(file)) => {
+                plan::write_json_to(file, path, &accounting.to_json())?;
+            }
+            (SummaryTo::Json, _) => eprintln!("{:#}", accounting.to_json()),
+            (SummaryTo::Text | SummaryTo::File(_), _) => {
+                eprint!("\n{}", Table::new(&accounting));
+            }
         }
     }
     match rows {

@@ -146,7 +146,16 @@ fn refuse_to_overwrite(inputs: &Inputs, output: &Path) -> anyhow::Result<()> {
 
 /// Writes a summary as JSON to a file.
 pub(crate) fn write_json(path: &Path, json: &serde_json::Value) -> anyhow::Result<()> {
-    let mut out = BufWriter::new(file(path)?);
+    write_json_to(file(path)?, path, json)
+}
+
+/// Writes a summary as JSON to a file that is open.
+pub(crate) fn write_json_to(
+    file: Box<dyn Write>,
+    path: &Path,
+    json: &serde_json::Value,
+) -> anyhow::Result<()> {
+    let mut out = BufWriter::new(file);
     serde_json::to_writer_pretty(&mut out, json)?;
     writeln!(out)?;
     out.flush().with_context(|| format!("{}: cannot write", path.display()))

@@ -11,14 +11,16 @@
 mod common;
 
 use std::fs;
+use std::net::UdpSocket;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use common::lab::Lab;
+use common::lab::{Collecting, Lab};
 use common::{gather, records, replay, run, uint, vtap};
 use serde_json::Value;
+use vtap_testkit::data::testdata;
 
 /// Connections that open, carry data and end in all the ways there are.
 const SESSIONS: &[&str] = &["several", "reset", "half-closed", "bulk"];
@@ -344,6 +346,31 @@ fn it_runs_with_cap_net_raw_alone() {
         assert_eq!(ended.status, 0, "{source}: {}", ended.stderr);
         assert!(!ended.rows().is_empty(), "{source}: {}", ended.stderr);
     }
+}
+
+#[test]
+fn sockets_need_no_privilege_and_the_summary_is_written_when_files_are_out_of_reach() {
+    let folder = tempfile::tempdir().unwrap();
+    let summary = folder.path().join("summary.json");
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    // Nobody has it when this one is gone.
+    let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vtap"));
+    command.args(["collect", "--source", "udp", "--port", &port.to_string(), "--format", "json"]);
+    command.arg("--summary").arg(&summary).stdin(Stdio::null());
+    let collector = Collecting::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
+    for (_, packet) in records(&testdata("tap/http.pcap")) {
+        // Behind SLL2, IPv4 and UDP.
+        sender.send_to(&packet[20 + 20 + 8..], ("127.0.0.1", port)).unwrap();
+    }
+    sleep(Duration::from_millis(500));
+    let ended = collector.stop();
+    assert_eq!(ended.status, 0, "{}", ended.stderr);
+    let flags: Vec<_> = ended.rows().iter().map(|row| row["tcp"]["flag"].clone()).collect();
+    assert_eq!(flags, ["SYN", "SYN-ACK", "ACK", "FIN", "FIN-ACK", "FIN-ACK"]);
+    let said: Value = serde_json::from_slice(&fs::read(&summary).unwrap()).unwrap();
+    assert_eq!(uint(&said["packets"]), 12);
+    balanced(&said);
 }
 
 #[test]

@@ -271,7 +271,7 @@ pub(crate) struct Collecting {
 
 impl Collecting {
     /// Starts it, and waits until it says that it collects.
-    fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
         let stdout = child.stdout.take().map(gather);
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
