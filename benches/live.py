@@ -133,7 +133,7 @@ def receivers(vtap, sources, folder):
         yield Vtap(f"vtap collect --source {source}", command, "collecting from")
     if shutil.which("suricata"):
         (Path(folder) / "suricata.yaml").write_text(SURICATA)
-        yield Suricata("suricata, flow records", ["suricata", "-c", "suricata.yaml", "--af-packet", "-l", "."],
+        yield Suricata("suricata, flow records", ["suricata", "-c", "suricata.yaml", "--af-packet", "-l", ".", filter],
                        r"(?i)engine started", hold=True, talks=True)
 
 
