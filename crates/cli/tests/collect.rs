@@ -1,5 +1,6 @@
 //! The collector in a lab: the kernel's own VXLAN mirror between network namespaces
-//! (`testdata/lab`), real TCP stacks, and `vtap collect` where a collector stands. Needs root.
+//! (`testdata/lab`), real TCP stacks, and `vtap collect` where a collector stands. Needs root, or, for
+//! some, namespaces for users.
 
 #![allow(
     clippy::unwrap_used,
@@ -92,7 +93,7 @@ fn every_source_gives_the_events_of_a_replay() {
 #[test]
 fn what_the_ring_had_no_room_for_is_counted() {
     for source in ["pcap", "ring", "udp"] {
-        let Some(lab) = Lab::free("both") else { return };
+        let Some(lab) = Lab::own("both") else { return };
         let collector = lab.collect(&["--source", source, "-i", "col0", "--buffer", "256KiB"]);
         // While it cannot run, the ring fills.
         collector.signal("STOP");
@@ -111,7 +112,7 @@ fn what_the_ring_had_no_room_for_is_counted() {
 #[test]
 #[expect(clippy::disallowed_methods, reason = "how long it takes is what is tested")]
 fn sigterm_ends_it_within_five_seconds_and_nothing_is_lost() {
-    let Some(lab) = Lab::free("both") else { return };
+    let Some(lab) = Lab::own("both") else { return };
     let out = lab.path("events");
     let collector = lab.collect(&["--out", out.to_str().unwrap()]);
     lab.begin(SESSIONS).end();
@@ -129,7 +130,7 @@ fn sigterm_ends_it_within_five_seconds_and_nothing_is_lost() {
 
 #[test]
 fn after_kill_9_everything_flushed_is_there() {
-    let Some(lab) = Lab::free("both") else { return };
+    let Some(lab) = Lab::own("both") else { return };
     let out = lab.path("events");
     let collector = lab.collect(&["--out", out.to_str().unwrap()]);
     lab.begin(SESSIONS).end();
@@ -149,7 +150,7 @@ fn after_kill_9_everything_flushed_is_there() {
 #[test]
 fn an_interface_that_was_down_is_read_on() {
     for source in ["pcap", "ring"] {
-        let Some(lab) = Lab::free("both") else { return };
+        let Some(lab) = Lab::own("both") else { return };
         let collector = lab.collect(&["--source", source, "-i", "col0"]);
         lab.begin(&["http"]).end();
         lab.link("col", "col0", "down");
@@ -170,7 +171,7 @@ fn an_interface_that_was_down_is_read_on() {
 #[test]
 fn an_interface_that_is_removed_ends_it_with_a_word() {
     for source in ["pcap", "ring"] {
-        let Some(lab) = Lab::free("both") else { return };
+        let Some(lab) = Lab::own("both") else { return };
         let collector = lab.collect(&["--source", source, "-i", "col0"]);
         lab.begin(&["http"]).end();
         sleep(Duration::from_millis(500));
@@ -184,7 +185,7 @@ fn an_interface_that_is_removed_ends_it_with_a_word() {
 
 #[test]
 fn a_reader_that_stands_still_for_ten_seconds_costs_rows_and_no_packet() {
-    let Some(lab) = Lab::free("both") else { return };
+    let Some(lab) = Lab::own("both") else { return };
     let fifo = lab.path("fifo");
     assert_eq!(run(Command::new("mkfifo").arg(&fifo), None).status, 0);
     // Takes some, stands still, takes the rest.
@@ -294,7 +295,7 @@ fn what_is_recorded_is_what_was_mirrored() {
 
 #[test]
 fn metrics_and_health_are_served_and_the_configuration_is_read_again() {
-    let Some(lab) = Lab::free("both") else { return };
+    let Some(lab) = Lab::own("both") else { return };
     let file = lab.path("collect.toml");
     fs::write(&file, "[telemetry]\nlisten = \"127.0.0.1:9789\"\n").unwrap();
     let collector = lab.collect(&["--config", file.to_str().unwrap()]);
@@ -376,7 +377,8 @@ fn sockets_need_no_privilege_and_the_summary_is_written_when_files_are_out_of_re
 #[test]
 fn what_cannot_be_opened_is_told_with_a_remedy() {
     for (args, words) in [
-        (&["-i", "nosuch0"][..], &["nosuch0", "ip link"][..]),
+        // Who may not open any interface is told that first.
+        (&["-i", "nosuch0"][..], &["nosuch0: cannot open the interface", "; "][..]),
         (&["--source", "udp", "-i", "nosuch0"], &["4789"]),
         (&["--filter", "udp dst dst", "-i", "lo"], &["filter", "pcap-filter"]),
     ] {

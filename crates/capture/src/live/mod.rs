@@ -15,7 +15,7 @@ use std::io;
 use std::str::FromStr;
 use std::time::Duration;
 
-use vtap_packet::Packet;
+use vtap_packet::{LinkType, Packet};
 
 use crate::{Error, Filter, Interface};
 
@@ -165,6 +165,10 @@ pub fn open(config: &Config) -> Result<Vec<Opened>, Error> {
             io::ErrorKind::Unsupported.into(),
             "use --source ring, or one thread",
         ));
+    }
+    if let Some(filter) = &config.filter {
+        // A syntax error is told first, whatever else is missing.
+        Filter::compile(filter, LinkType::ETHERNET)?;
     }
     Ok(match config.kind {
         Kind::Pcap => vec![Opened::Pcap(Pcap::open(config)?)],

@@ -59,6 +59,33 @@ impl Lab {
         Some(lab)
     }
 
+    /// As [`free`](Self::free), without root, too, where users may have namespaces: the whole test then
+    /// runs again inside one, and passes or fails there. What it may not do in there is become another
+    /// user, as tcpdump does, or change a mount.
+    pub(crate) fn own(mirror: &str) -> Option<Self> {
+        if is_root() {
+            return Self::free(mirror);
+        }
+        let unshare = || {
+            let mut command = Command::new("unshare");
+            command.args(["--user", "--map-root-user", "--mount", "--net"]);
+            command
+        };
+        let works = || run(unshare().arg("true"), None).status == 0;
+        if !tools::installed(&["unshare"]) || !works() {
+            tools::skipped("needs root, or namespaces for users");
+            return None;
+        }
+        // Where `ip netns` keeps its own.
+        let inside = "mount -t tmpfs none /run && exec \"$0\" --exact \"$1\" --nocapture";
+        let (program, thread) = (std::env::current_exe().unwrap(), std::thread::current());
+        let mut command = unshare();
+        command.args(["sh", "-c", inside]).arg(program).arg(thread.name().unwrap());
+        let ran = run(&mut command, None);
+        assert_eq!(ran.status, 0, "{}{}", ran.text(), ran.stderr);
+        None
+    }
+
     /// As [`plain`](Self::plain), with the UDP port left to a collector.
     pub(crate) fn free(mirror: &str) -> Option<Self> {
         let lab = Self::build("taplab.sh", &["up"], mirror)?;
@@ -82,8 +109,7 @@ impl Lab {
 
     fn build(script: &'static str, arguments: &[&str], mirror: &str) -> Option<Self> {
         static LABS: AtomicU32 = AtomicU32::new(0);
-        let id = Command::new("id").arg("-u").output().unwrap();
-        if id.stdout != b"0\n" {
+        if !is_root() {
             tools::skipped("needs root: network namespaces; sudo -E cargo test");
             return None;
         }
@@ -259,6 +285,10 @@ impl Drop for Lab {
         self.holder = None;
         let _ = self.script().arg("down").status();
     }
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().unwrap().stdout == b"0\n"
 }
 
 /// A `vtap collect`.
