@@ -65,6 +65,7 @@ impl Sink for Silent {
 }
 
 /// The log, on standard error.
+#[cfg_attr(not(feature = "live"), expect(dead_code, reason = "a collector alone changes it"))]
 pub(crate) struct Log(Box<dyn Fn(Level)>);
 
 impl Log {
@@ -97,6 +98,7 @@ impl Log {
 
 fn main() -> ExitCode {
     let vtap = Vtap::parse();
+    #[cfg_attr(not(feature = "live"), expect(unused_variables, reason = "as above"))]
     let log = Log::start();
     let finish = match vtap.command {
         Command::Replay(args) => replay::run(&args),
