@@ -1,13 +1,11 @@
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
-use vtap_testkit::tools;
 
 use super::*;
 
@@ -354,31 +352,6 @@ fn a_file_that_somebody_takes_away_is_told_and_the_next_rows_have_another() {
     assert_eq!(told(&mut rotating), ["recovered: 0 lost"]);
     rotating.finish(after(2)).unwrap();
     assert_eq!(text(&directory, "rows-20251201T000002Z.csv"), "number,filler\n3\n");
-}
-
-#[test]
-fn a_packed_file_is_read_by_zstd_up_to_the_last_flush_while_it_grows() {
-    if !tools::installed(&["zstd"]) {
-        return;
-    }
-    let directory = tempfile::tempdir().unwrap();
-    let mut rotating = open(directory.path(), Rotation { compression: Some(3), ..any_space() });
-    let mut expected = HEAD.to_owned();
-    for number in 0..5 {
-        let rows = format!("{number},{}\n", "x".repeat(100)).repeat(1 + number * 5_000);
-        rotating.write(rows.as_bytes(), START);
-        rotating.flush(START);
-        expected += &rows;
-        let partial = directory.path().join("rows-20251201T000000Z.csv.zst.partial");
-        let read = Command::new("zstd").arg("-dc").arg(partial).output().unwrap();
-        assert!(read.status.success(), "{read:?}");
-        assert!(read.stdout == expected.as_bytes());
-    }
-    rotating.write(b"not flushed\n", START);
-    assert_eq!(rotating.counters().waiting, 1);
-    rotating.finish(START).unwrap();
-    let file = fs::read(directory.path().join("rows-20251201T000000Z.csv.zst")).unwrap();
-    assert!(zstd::decode_all(&file[..]).unwrap() == (expected + "not flushed\n").as_bytes());
 }
 
 #[test]
