@@ -50,17 +50,12 @@ impl Reach {
         if let Some(file) = loaded.file() {
             // Both its place and what it links to.
             let places = [Some(file.to_path_buf()), fs::canonicalize(file).ok()];
-            read.extend(places.iter().flatten().map(|place| directory(place)));
+            read.extend(
+                places.iter().flatten().map(|place| vtap_files::directory(place).to_owned()),
+            );
         }
         read.dedup();
         Self { write: outputs.into_iter().flatten().cloned().collect(), read }
-    }
-}
-
-fn directory(file: &Path) -> PathBuf {
-    match file.parent() {
-        Some(parent) if parent != Path::new("") => parent.to_path_buf(),
-        _ => PathBuf::from("."),
     }
 }
 

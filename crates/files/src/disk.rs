@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 /// Everything that may fail while rows are written; tests have one that does.
 pub(crate) trait Disk: fmt::Debug + Send {
-    /// Bytes that an unprivileged user may still write where `directory` is.
+    /// See [`free`].
     fn free(&mut self, directory: &Path) -> io::Result<u64>;
 
     /// A new file, written at its end wherever that is; fails where there is one.
@@ -38,10 +38,7 @@ pub(crate) struct System;
 
 impl Disk for System {
     fn free(&mut self, directory: &Path) -> io::Result<u64> {
-        let stat = statvfs(directory)?;
-        // A tmpfs without a limit has no blocks, and none free.
-        let is_bounded = stat.f_blocks > 0;
-        Ok(if is_bounded { stat.f_bavail.saturating_mul(stat.f_frsize) } else { u64::MAX })
+        free(directory)
     }
 
     fn create(&mut self, path: &Path) -> io::Result<File> {
@@ -79,6 +76,27 @@ impl Disk for System {
     }
 }
 
+/// Bytes that an unprivileged user may still write where `directory` is; `u64::MAX` where nothing
+/// limits them.
+///
+/// # Errors
+///
+/// What statvfs(3) says.
+pub fn free(directory: &Path) -> io::Result<u64> {
+    let stat = statvfs(directory)?;
+    // A tmpfs without a limit has no blocks, and none free.
+    let is_bounded = stat.f_blocks > 0;
+    Ok(if is_bounded { stat.f_bavail.saturating_mul(stat.f_frsize) } else { u64::MAX })
+}
+
+/// The directory that a file is in.
+pub fn directory(file: &Path) -> &Path {
+    match file.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
 /// Fails unless `least` bytes are free once `next` are written.
 pub(crate) fn leave_free(
     disk: &mut dyn Disk,
@@ -102,9 +120,5 @@ pub(crate) fn is_taken(path: &Path) -> bool {
 
 /// Returns when the names in the directory of `path` are on the disk.
 pub(crate) fn sync_names(path: &Path) -> io::Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    File::open(directory)?.sync_all()
+    File::open(directory(path))?.sync_all()
 }

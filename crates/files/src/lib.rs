@@ -13,7 +13,7 @@
 //! | `waiting` | rows that are not in a file yet |
 //! | `frame` | rows packed with zstd, and where the last whole frame ends |
 //! | `name` | names of files, made and read |
-//! | `disk` | what is asked of the operating system |
+//! | `disk` | what is asked of the operating system; [`free`], [`directory`] |
 //! | [`leftover`] | [`Leftovers`]: what a killed run has left |
 //! | [`health`] | [`Health`]: told when rows no longer reach the disk, and when they do again |
 //! | [`counters`] | [`Counters`]: every row in exactly one of them |
@@ -37,6 +37,7 @@ pub mod rotation;
 mod waiting;
 
 pub use counters::Counters;
+pub use disk::{directory, free};
 pub use error::Error;
 pub use health::Health;
 pub use leftover::Leftovers;

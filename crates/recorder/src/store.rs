@@ -118,14 +118,11 @@ impl Store for Disk {
 
     fn free(&mut self) -> io::Result<Option<u64>> {
         let folder = match &self.destination {
-            Destination::File(path) => folder_of(path),
+            Destination::File(path) => vtap_files::directory(path),
             Destination::Folder(path) => path,
             Destination::Stream(..) => return Ok(None),
         };
-        let stat = rustix::fs::statvfs(folder)?;
-        // A tmpfs without a limit has no blocks, and none free.
-        let is_bounded = stat.f_blocks > 0;
-        Ok(is_bounded.then(|| stat.f_bavail.saturating_mul(stat.f_frsize)))
+        vtap_files::free(folder).map(Some)
     }
 
     fn remove(&mut self, path: &Path) -> Result<(), Error> {
@@ -138,13 +135,6 @@ impl Store for Disk {
 
     fn can_retry(&self) -> bool {
         !matches!(self.destination, Destination::Stream(..))
-    }
-}
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
     }
 }
 
