@@ -92,9 +92,10 @@ impl Error {
     pub(crate) fn live(
         interface: impl Into<String>,
         step: &'static str,
-        cause: io::Error,
+        cause: impl Into<io::Error>,
         remedy: &'static str,
     ) -> Self {
-        Self::Live(Box::new(Fault { interface: interface.into(), step, cause, remedy }))
+        let (interface, cause) = (interface.into(), cause.into());
+        Self::Live(Box::new(Fault { interface, step, cause, remedy }))
     }
 }

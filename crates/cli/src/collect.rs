@@ -9,7 +9,8 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use vtap_collector::config::{Loaded, Source};
+use vtap_capture::live;
+use vtap_collector::config::Loaded;
 use vtap_collector::http::Server;
 use vtap_collector::privileges::{self, Reach};
 use vtap_collector::service::Service;
@@ -147,7 +148,7 @@ fn confine(loaded: &Loaded) -> anyhow::Result<()> {
 
 /// As tcpdump says what it listens on.
 fn description(config: &Config) -> String {
-    let Source { kind, interfaces, ports, plain, .. } = &config.source;
+    let live::Config { kind, interfaces, ports, plain, .. } = &config.source;
     let interfaces = if interfaces.is_empty() { "any".to_owned() } else { interfaces.join(", ") };
     let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
     let everything = if *plain { ", and what is not mirrored" } else { "" };

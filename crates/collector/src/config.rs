@@ -30,8 +30,8 @@ pub use setting::{Setting, settings};
 /// All of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Where packets come from.
-    pub source: Source,
+    /// `[source]`: where packets come from.
+    pub source: live::Config,
     /// How flows are followed.
     pub tracking: Tracking,
     /// Where rows of events go.
@@ -42,29 +42,6 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// What the process may do once it runs.
     pub privileges: Privileges,
-}
-
-/// `[source]`: where packets come from.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Source {
-    /// `pcap`, `ring` or `udp`.
-    pub kind: live::Kind,
-    /// Interfaces, or `any`.
-    pub interfaces: Vec<String>,
-    /// UDP destination ports that carry VXLAN.
-    pub ports: Vec<u16>,
-    /// A BPF expression on packets as they come; empty for none.
-    pub filter: Option<String>,
-    /// Whether packets that are not mirrored are followed as they are.
-    pub plain: bool,
-    /// Bytes of the ring, or of a socket's buffer.
-    pub buffer: usize,
-    /// Most bytes taken of a packet.
-    pub snaplen: u32,
-    /// Whether interfaces receive frames for other addresses.
-    pub promiscuous: bool,
-    /// Threads; more than one with `ring` only.
-    pub threads: usize,
 }
 
 /// `[tracking]`: how flows are followed.

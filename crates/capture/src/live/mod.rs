@@ -25,6 +25,7 @@ mod pcap;
 pub mod ring;
 mod sockets;
 mod udp;
+mod wait;
 
 pub use hold::Hold;
 pub use pcap::Pcap;
@@ -110,7 +111,7 @@ impl FromStr for Kind {
 }
 
 /// What to open.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Which source.
     pub kind: Kind,
@@ -132,6 +133,14 @@ pub struct Config {
     /// Sources among which packets are shared out, each for a thread of its own: more than one of
     /// [`Kind::Ring`] only.
     pub threads: usize,
+}
+
+impl Config {
+    /// The interfaces to take packets from; none for all.
+    fn named(&self) -> &[String] {
+        let any = self.interfaces.iter().all(|name| name == "any");
+        if any { &[] } else { &self.interfaces }
+    }
 }
 
 impl Default for Config {
@@ -162,7 +171,7 @@ pub fn open(config: &Config) -> Result<Vec<Opened>, Error> {
         return Err(Error::live(
             format!("source {}", config.kind),
             "share packets out among threads",
-            io::ErrorKind::Unsupported.into(),
+            io::ErrorKind::Unsupported,
             "use --source ring, or one thread",
         ));
     }

@@ -1,13 +1,13 @@
 //! Capture through libpcap: TPACKET_V3 behind it, whose slots are lent without a copy.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use pcap::{Active, Capture, Linktype, PacketHeader, Precision};
-use rustix::event::{PollFd, PollFlags, Timespec};
 use vtap_packet::{LinkType, Packet, Timestamp};
 
+use super::wait::ready;
 use super::{Config, Counters, Live, expression};
 use crate::{Error, Interface};
 
@@ -49,7 +49,7 @@ impl Pcap {
     /// An interface that is not there, a missing capability, a filter that does not compile.
     pub fn open(config: &Config) -> Result<Self, Error> {
         let any = ["any".to_owned()];
-        let names = if config.interfaces.is_empty() { &any[..] } else { &config.interfaces };
+        let names = if config.named().is_empty() { &any } else { config.named() };
         let handles =
             names.iter().map(|name| Handle::open(name, config)).collect::<Result<Vec<_>, _>>()?;
         let interface = |handle: &Handle| Interface {
@@ -70,24 +70,6 @@ impl Pcap {
     fn failed(&self, step: &'static str, cause: io::Error) -> Error {
         let names: Vec<_> = self.handles.iter().map(|handle| handle.name.as_str()).collect();
         Error::live(names.join(", "), step, cause, "try again")
-    }
-}
-
-/// Waits until one of these has something to say, or for `wait`; whether one has.
-pub(super) fn ready<'fd>(
-    fds: impl Iterator<Item = BorrowedFd<'fd>>,
-    wait: Duration,
-) -> io::Result<bool> {
-    let mut fds: Vec<_> = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
-    let wait = Timespec {
-        tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: wait.subsec_nanos().into(),
-    };
-    match rustix::event::poll(&mut fds, Some(&wait)) {
-        Ok(ready) => Ok(ready > 0),
-        // A signal: the caller wants to know.
-        Err(rustix::io::Errno::INTR) => Ok(false),
-        Err(error) => Err(error.into()),
     }
 }
 

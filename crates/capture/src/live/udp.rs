@@ -27,6 +27,7 @@ use nix::sys::time::TimeSpec;
 use socket2::Socket;
 use vtap_packet::{LinkType, Packet, Timestamp};
 
+use super::wait::ready;
 use super::{Config, Counters, Live, sockets};
 use crate::{Error, Interface};
 
@@ -96,15 +97,14 @@ impl Udp {
     ///
     /// A port that is taken, or an interface that is not there.
     pub fn open(config: &Config) -> Result<Self, Error> {
-        let device = match config.interfaces.as_slice() {
+        let device = match config.named() {
             [] => None,
-            [any] if any == "any" => None,
             [device] => Some(device.as_str()),
             several => {
                 return Err(Error::live(
                     several.join(", "),
                     "bind to more than one interface",
-                    io::ErrorKind::InvalidInput.into(),
+                    io::ErrorKind::InvalidInput,
                     "name one, or any, or use --source pcap",
                 ));
             }
@@ -162,8 +162,8 @@ impl Live for Udp {
                 break;
             }
             let fds = self.sockets.iter().map(|bound| bound.socket.as_fd());
-            let ready = super::pcap::ready(fds, wait);
-            if ready.map_err(|cause| failed(0, "wait for packets", cause))? {
+            let is_ready = ready(fds, wait);
+            if is_ready.map_err(|cause| failed(0, "wait for packets", cause))? {
                 thread::sleep(self.gather);
             }
         }

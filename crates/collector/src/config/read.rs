@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use toml_edit::Table;
 use tracing::Level;
-use vtap_capture::live::Kind;
+use vtap_capture::live::{self, Kind};
 use vtap_export::Format;
 use vtap_flow::{Checksum, Copies, Profile};
 
 use super::section::{Refused, Section, number};
-use super::{Config, Events, Privileges, Record, Source, Telemetry, Tracking};
+use super::{Config, Events, Privileges, Record, Telemetry, Tracking};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -49,7 +49,7 @@ impl Config {
     }
 }
 
-fn source(section: Section<'_>) -> Result<Source, Refused> {
+fn source(section: Section<'_>) -> Result<live::Config, Refused> {
     let kinds = [("pcap", Kind::Pcap), ("ring", Kind::Ring), ("udp", Kind::Udp)];
     let kind = section.choice("kind", &kinds)?;
     let name = |value: &toml_edit::Value| {
@@ -61,7 +61,7 @@ fn source(section: Section<'_>) -> Result<Source, Refused> {
         let wrong = format!("expected 1: source {kind} cannot share its packets, but ring can");
         return Err(section.refuse("threads", wrong));
     }
-    Ok(Source {
+    Ok(live::Config {
         kind,
         interfaces: section.list("interfaces", "expected names, as in [\"eth0\"]", name)?,
         ports: section.list("ports", "expected ports from 1 to 65535, as in [4789]", port)?,

@@ -41,7 +41,6 @@ mod kernel;
 mod open;
 mod program;
 
-use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -171,7 +170,14 @@ impl Ring {
         let timeout = Timespec::try_from(wait).ok();
         match rustix::event::poll(&mut events, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(self.failed("wait for packets", error, "this is a bug")),
+            Err(error) => {
+                return Err(Error::live(
+                    self.name.as_str(),
+                    "wait for packets",
+                    error,
+                    "this is a bug",
+                ));
+            }
         }
         let [event] = events;
         if event.revents().contains(PollFlags::ERR) {
@@ -179,7 +185,7 @@ impl Ring {
                 Ok(Ok(())) => {}
                 Ok(Err(Errno::NETDOWN)) => self.interface_downs += 1,
                 Ok(Err(error)) | Err(error) => {
-                    return Err(self.failed("capture", error, "open it again"));
+                    return Err(Error::live(self.name.as_str(), "capture", error, "open it again"));
                 }
             }
         }
@@ -192,25 +198,17 @@ impl Ring {
         for index in &self.watched {
             if let Err(error) = netdevice::index_to_name(&self.socket, *index) {
                 let remedy = "it was removed; open it again once it is back";
-                return Err(self.failed("capture", error, remedy));
+                return Err(Error::live(self.name.as_str(), "capture", error, remedy));
             }
         }
         Ok(())
     }
 
-    fn failed(
-        &self,
-        step: &'static str,
-        cause: impl Into<io::Error>,
-        remedy: &'static str,
-    ) -> Error {
-        Error::live(self.name.as_str(), step, cause.into(), remedy)
-    }
-
     /// Adds what the kernel counted, whose counters start again from 0 at each reading.
     fn count(&mut self) -> Result<(), Error> {
-        let read = kernel::statistics(&self.socket)
-            .map_err(|error| self.failed("read its counters", error, "this is a bug"))?;
+        let read = kernel::statistics(&self.socket).map_err(|error| {
+            Error::live(self.name.as_str(), "read its counters", error, "this is a bug")
+        })?;
         self.counters += Counters {
             received: read.tp_packets.into(),
             dropped: read.tp_drops.into(),

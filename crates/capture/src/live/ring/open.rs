@@ -81,7 +81,10 @@ struct Opening<'a> {
 
 impl<'a> Opening<'a> {
     fn new(config: &'a Config, options: &'a Options) -> Self {
-        let name = if is_any(config) { "any".to_owned() } else { config.interfaces.join(",") };
+        let name = match config.named() {
+            [] => "any".to_owned(),
+            named => named.join(","),
+        };
         Self { name, config, options }
     }
 
@@ -94,14 +97,11 @@ impl<'a> Opening<'a> {
 
     /// Indexes of the interfaces that are named; none for all.
     fn indexes(&self, socket: &OwnedFd) -> Result<Vec<u32>, Error> {
-        if is_any(self.config) {
-            return Ok(Vec::new());
-        }
         let mut indexes = Vec::new();
-        for name in &self.config.interfaces {
+        for name in self.config.named() {
             let index = netdevice::name_to_index(socket, name).map_err(|error| {
                 let remedy = "ip link lists the interfaces there are";
-                Error::live(name.as_str(), "find the interface", error.into(), remedy)
+                Error::live(name.as_str(), "find the interface", error, remedy)
             })?;
             if !indexes.contains(&index) {
                 indexes.push(index);
@@ -157,7 +157,12 @@ impl<'a> Opening<'a> {
             })
         };
         size().ok_or_else(|| {
-            self.failed("make the ring", Errno::INVAL, "ask for less memory or shorter blocks")
+            Error::live(
+                self.name.as_str(),
+                "make the ring",
+                Errno::INVAL,
+                "ask for less memory or shorter blocks",
+            )
         })
     }
 
@@ -185,7 +190,7 @@ impl<'a> Opening<'a> {
 
     fn no_members(&self) -> Error {
         let remedy = "from 1 to 256 threads are possible";
-        self.failed("share out packets", Errno::INVAL, remedy)
+        Error::live(self.name.as_str(), "share out packets", Errno::INVAL, remedy)
     }
 
     fn step<T, E: Into<io::Error>>(
@@ -194,21 +199,8 @@ impl<'a> Opening<'a> {
         remedy: &'static str,
         done: Result<T, E>,
     ) -> Result<T, Error> {
-        done.map_err(|cause| self.failed(step, cause, remedy))
+        done.map_err(|cause| Error::live(self.name.as_str(), step, cause, remedy))
     }
-
-    fn failed(
-        &self,
-        step: &'static str,
-        cause: impl Into<io::Error>,
-        remedy: &'static str,
-    ) -> Error {
-        Error::live(self.name.as_str(), step, cause.into(), remedy)
-    }
-}
-
-fn is_any(config: &Config) -> bool {
-    config.interfaces.iter().all(|name| name == "any") || config.interfaces.is_empty()
 }
 
 /// With one block, the kernel would stand still whenever it is read.
