@@ -210,24 +210,21 @@ impl Judge {
             self.stats.truncated += u64::from(observed.truncated);
             self.stats.offloaded += u64::from(observed.offloaded);
         }
-        let Content::Segment(segment) = &observed.content else {
-            return self.judge_other(pending, observed, located, sink);
-        };
-        self.stats.tcp_segments += 1;
-        match self.follow(occasion.time, observed, located, segment) {
-            Some(outcome) => {
-                if self.held.concerns(hash) {
-                    self.judge_held(&observed.key, hash, sink)?;
-                }
-                Ok(outcome)
+        if let Content::Segment(segment) = &observed.content
+            && let Some(outcome) = self.follow(occasion.time, observed, located, segment)
+        {
+            self.stats.tcp_segments += 1;
+            if self.held.concerns(hash) {
+                self.judge_held(&observed.key, hash, sink)?;
             }
-            None => self.segment(pending, observed, located, Ok(segment), Attempt::First, sink),
+            return Ok(outcome);
         }
+        self.judge_rarer(pending, observed, located, sink)
     }
 
-    /// Judges what is no TCP segment, or one that is refused whatever its flow is.
+    /// Judges what [`follow`](Self::follow) leaves.
     #[inline(never)]
-    fn judge_other<S: Sink>(
+    fn judge_rarer<S: Sink>(
         &mut self,
         pending: &Pending,
         observed: &Observed,
@@ -237,6 +234,7 @@ impl Judge {
         let Pending { occasion, hash, .. } = *pending;
         match &observed.content {
             Content::Segment(segment) => {
+                self.stats.tcp_segments += 1;
                 self.segment(pending, observed, located, Ok(segment), Attempt::First, sink)
             }
             Content::Defective(defect) => {

@@ -50,7 +50,8 @@ impl Judge {
         Some(Outcome::new(Verdict::Established, StateAfter::In(State::Established)))
     }
 
-    /// Any other. `located` is where its flow is likely to be. The outcome is [`Verdict::Held`] where it waits for what it may have overtaken.
+    /// Any other. `located` is where its flow is likely to be. The outcome is [`Verdict::Held`] where
+    /// it waits for what it may have overtaken.
     pub(super) fn segment<S: Sink>(
         &mut self,
         pending: &Pending,
