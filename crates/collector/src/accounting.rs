@@ -65,11 +65,6 @@ impl Accounting {
         self.source.received.saturating_sub(self.source.dropped + self.report.packets)
     }
 
-    /// Packets known to be lost on this machine, at any layer that sees only what is mirrored.
-    pub const fn lost_packets(&self) -> u64 {
-        self.source.dropped
-    }
-
     /// All of it, the counters of the belt by the names of `docs/counters.md`.
     pub fn to_json(&self) -> Value {
         let Self { source, softnet, rows, recorder, process, .. } = self;
