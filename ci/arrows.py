@@ -25,7 +25,7 @@ MAY_USE = {
     "vtap-synth": {"vtap-packet"},
     "vtap-compare": {"vtap-packet"},
     "vtap-doctor": set(),
-    "vtap-recorder": {"vtap-packet", "vtap-capture", "vtap-files"},
+    "vtap-recorder": {"vtap-packet", "vtap-capture", "vtap-files", "vtap-pipeline"},
     "vtap": ALL,
     "vtap-testkit": {"vtap-packet"},
     "vtap-benches": ALL | {"vtap", "vtap-testkit"},

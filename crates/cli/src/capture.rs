@@ -16,8 +16,8 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use vtap_capture::write::{Format, MAX_INTERFACES};
 use vtap_capture::{Interface, Source};
 use vtap_packet::{Packet, Timestamp};
-use vtap_pipeline::{Fate, Pace, Pipeline, Taken};
-use vtap_recorder::{Config, Destination, Filters, Pressure, Recorder, StopReason};
+use vtap_pipeline::{Pace, Pipeline};
+use vtap_recorder::{Config, Destination, Filters, Pressure, Recorder, Recording, StopReason};
 
 use crate::args::{self, Speed};
 use crate::progress::Clock;
@@ -93,7 +93,7 @@ fn read(args: &args::Capture, signals: &Signals) -> anyhow::Result<Finish> {
         }
         packets += 1;
         let Some(session) = &mut session else { continue };
-        if let Some(reason) = session.recorder.stop_reason() {
+        if let Some(reason) = session.recording.recorder.stop_reason() {
             break reason;
         }
         if packets.is_multiple_of(PROGRESS_EVERY) {
@@ -151,7 +151,7 @@ fn live(args: &args::Capture, signals: &Signals) -> anyhow::Result<Finish> {
         if signals.stop() {
             break StopReason::UserStopped;
         }
-        if let Some(reason) = session.recorder.stop_reason() {
+        if let Some(reason) = session.recording.recorder.stop_reason() {
             break reason;
         }
         let now = clock.now();
@@ -160,7 +160,7 @@ fn live(args: &args::Capture, signals: &Signals) -> anyhow::Result<Finish> {
             break StopReason::SourceFailed;
         }
         let now = clock.now();
-        session.recorder.tick(now);
+        session.recording.recorder.tick(now);
         if now.since(shown) >= STATUS {
             shown = now;
             session.show(&args.status)?;
@@ -196,8 +196,7 @@ fn live(args: &args::Capture, signals: &Signals) -> anyhow::Result<Finish> {
 /// A pipeline that only decapsulates, and the recorder behind it.
 struct Session {
     pipeline: Pipeline,
-    recorder: Recorder,
-    outer: bool,
+    recording: Recording,
     /// Capture interfaces whose names the recorder was told; `None` where it writes none.
     named: Option<BTreeSet<u32>>,
 }
@@ -217,8 +216,8 @@ impl Session {
         };
         let names = config.format == Format::Pcapng && (args.outer || args.plain);
         let recorder = Recorder::start(destination(args)?, config, now)?;
-        let named = names.then(BTreeSet::new);
-        Ok(Self { pipeline, recorder, outer: args.outer, named })
+        let recording = Recording { recorder, outer: args.outer };
+        Ok(Self { pipeline, recording, named: names.then(BTreeSet::new) })
     }
 
     fn wants_name(&self, interface: u32) -> bool {
@@ -230,35 +229,28 @@ impl Session {
     fn name_interface(&mut self, id: u32, interface: Option<&Interface>) {
         if let Some(named) = &mut self.named {
             named.insert(id);
-            self.recorder.name_interface(id, interface.map_or("", |interface| &interface.name));
+            self.recording
+                .recorder
+                .name_interface(id, interface.map_or("", |interface| &interface.name));
         }
     }
 
     fn packet(&mut self, packet: Packet<'_>, now: Timestamp) {
-        match self.pipeline.intake.take(packet) {
-            Taken::Frame(frame) if self.outer => {
-                self.recorder.offer_as(&packet, Some(&frame), now);
-            }
-            Taken::Frame(frame) => self.recorder.offer(&frame, now),
-            Taken::Aside(seen) => match seen.fate {
-                Fate::Absorbed if self.outer => self.recorder.offer_as(&packet, None, now),
-                Fate::Skipped(_) if self.outer => self.recorder.offer(&packet, now),
-                _ => self.recorder.tick(now),
-            },
-        }
+        let taken = self.pipeline.intake.take(packet);
+        self.recording.take(&packet, &taken, now);
     }
 
     /// Writes the status as it is now, if it goes to a file.
     #[cfg(feature = "live")]
     fn show(&self, to: &args::SummaryTo) -> anyhow::Result<()> {
         let Some(path) = to.path() else { return Ok(()) };
-        let (status, report) = (self.recorder.status(), self.pipeline.report());
+        let (status, report) = (self.recording.recorder.status(), self.pipeline.report());
         status::replace(path, &Outcome { status, report, kernel: None })
     }
 
     fn stop(mut self, reason: StopReason) -> anyhow::Result<Outcome> {
         let report = self.pipeline.finish(&mut Silent)?;
-        let status = self.recorder.stop(reason);
+        let status = self.recording.recorder.stop(reason);
         Ok(Outcome { status, report, kernel: None })
     }
 }

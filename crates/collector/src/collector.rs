@@ -10,12 +10,13 @@ use vtap_capture::live::Live;
 use vtap_export::{Filtered, FlagSet};
 use vtap_files::Rotation;
 use vtap_pipeline::Pipeline;
+use vtap_recorder::Recording;
 
 use crate::Now;
 use crate::accounting::{Accounting, RowCounters};
 use crate::rows::{self, Counts, Queued, Rows, Taken};
 use crate::watch::{Ending, Watch};
-use crate::worker::{Recording, Slot, Worker};
+use crate::worker::{Slot, Worker};
 
 /// How often what was gathered is written.
 const TICK: Duration = Duration::from_millis(500);

@@ -46,7 +46,6 @@ pub use config::Config;
 pub use rows::Rows;
 pub use table::Table;
 pub use watch::Watch;
-pub use worker::Recording;
 
 /// Reads the wall clock.
 pub type Now = fn() -> vtap_packet::Timestamp;

@@ -3,8 +3,9 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use vtap_export::Error;
 use vtap_files::Rotation;
 use vtap_flow::{Event, Gap, Sink};
@@ -120,10 +121,7 @@ impl Queue {
             return;
         }
         self.counts.made.fetch_add(rows, Ordering::Relaxed);
-        let fresh = match self.empty.try_recv() {
-            Ok(batch) => batch,
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => Vec::with_capacity(BATCH),
-        };
+        let fresh = self.empty.try_recv().unwrap_or_else(|_| Vec::with_capacity(BATCH));
         let batch = std::mem::replace(&mut self.batch, fresh);
         if self.full.try_send(batch).is_err() {
             self.counts.overflowed.fetch_add(rows, Ordering::Release);
@@ -147,12 +145,11 @@ impl Sink for Queue {
 
 impl Queued {
     /// Waits for a batch until the time is over; `None` when every belt has ended and nothing is left.
-    pub(crate) fn receive(&self, wait: std::time::Duration) -> Option<Vec<Row>> {
-        use crossbeam_channel::RecvTimeoutError::{Disconnected, Timeout};
+    pub(crate) fn receive(&self, wait: Duration) -> Option<Vec<Row>> {
         match self.full.recv_timeout(wait) {
             Ok(batch) => Some(batch),
-            Err(Timeout) => Some(Vec::new()),
-            Err(Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => Some(Vec::new()),
+            Err(RecvTimeoutError::Disconnected) => None,
         }
     }
 

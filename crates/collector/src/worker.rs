@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use vtap_capture as capture;
 use vtap_capture::live::{self, Live};
-use vtap_capture::{self as capture};
 use vtap_export::Filtered;
-use vtap_packet::{Packet, Timestamp};
-use vtap_pipeline::{Pipeline, Report};
-use vtap_recorder::{Counters, Recorder, StopReason};
+use vtap_pipeline::{Pipeline, Report, Taken};
+use vtap_recorder::{Counters, Recording, StopReason};
 
 use crate::Now;
 use crate::collector::{Shared, Tuning};
@@ -60,25 +59,6 @@ impl Slot {
 
     fn tell(&self, told: Told) {
         *self.told.lock().unwrap_or_else(PoisonError::into_inner) = told;
-    }
-}
-
-/// What is kept of the packets themselves.
-#[derive(Debug)]
-pub struct Recording {
-    /// Writes the files.
-    pub recorder: Recorder,
-    /// Whether packets are kept as they came; else the customer's frames are.
-    pub outer: bool,
-}
-
-impl Recording {
-    fn show(&mut self, received: &Packet<'_>, frame: Option<&Packet<'_>>, now: Timestamp) {
-        if self.outer {
-            self.recorder.offer_as(received, frame, now);
-        } else if let Some(frame) = frame {
-            self.recorder.offer(frame, now);
-        }
     }
 }
 
@@ -132,9 +112,7 @@ impl<L: Live> Worker<'_, L> {
                     let now = (self.now)();
                     recording.recorder.tick(now);
                     source.poll(WAIT, |packet| {
-                        let show = |received: &Packet<'_>, frame: Option<&Packet<'_>>| {
-                            recording.show(received, frame, now);
-                        };
+                        let show = |taken: &Taken<'_>| recording.take(&packet, taken, now);
                         let Ok(()): Result<(), Infallible> =
                             pipeline.queue_shown(packet, queue, show);
                     })?

@@ -84,30 +84,27 @@ impl Pipeline {
         packet: Packet<'_>,
         sink: &mut S,
     ) -> Result<(), S::Error> {
-        match (self.intake.take(packet), &mut self.tracker) {
-            (Taken::Frame(frame), Some(tracker)) => tracker.queue(frame, sink),
-            _ => Ok(()),
-        }
+        self.queue_shown(packet, sink, |_| ())
     }
 
-    /// [`queue`](Self::queue), which shows the packet on its way to `show`: as it came, and the
-    /// frame that is tracked, where it yields one.
+    /// [`queue`](Self::queue), which shows to `show` what the intake made of the packet.
     ///
     /// # Errors
     ///
     /// Those of the sink.
+    #[inline]
     pub fn queue_shown<S: Sink>(
         &mut self,
         packet: Packet<'_>,
         sink: &mut S,
-        show: impl FnOnce(&Packet<'_>, Option<&Packet<'_>>),
+        show: impl FnOnce(&Taken<'_>),
     ) -> Result<(), S::Error> {
-        let Taken::Frame(frame) = self.intake.take(packet) else {
-            show(&packet, None);
-            return Ok(());
-        };
-        show(&packet, Some(&frame));
-        self.tracker.as_mut().map_or(Ok(()), |tracker| tracker.queue(frame, sink))
+        let taken = self.intake.take(packet);
+        show(&taken);
+        match (taken, &mut self.tracker) {
+            (Taken::Frame(frame), Some(tracker)) => tracker.queue(frame, sink),
+            _ => Ok(()),
+        }
     }
 
     /// Judges what [`queue`](Self::queue) has gathered: nothing more comes for a while.

@@ -10,6 +10,7 @@
 //! | [`filter`] | [`Filters`]: the cloud's grammar, and which side is local |
 //! | [`limits`] | [`Limits`], [`Ring`]: the cloud's settings, defaults and ranges |
 //! | [`recorder`] | [`Recorder`]: a session, packet by packet |
+//! | [`recording`] | [`Recording`]: which packets of a pipeline a session takes, and as what |
 //! | `filler` | from packets to blocks of bytes, and from one file to the next |
 //! | `queue` | the blocks between the capture thread and the disk |
 //! | `writer` | from blocks to files, and what is done when the disk does not take them |
@@ -33,6 +34,7 @@ pub mod limits;
 pub mod name;
 mod queue;
 pub mod recorder;
+pub mod recording;
 pub mod status;
 mod store;
 mod writer;
@@ -40,6 +42,7 @@ mod writer;
 pub use filter::{Filter, Filters};
 pub use limits::{Limits, Ring};
 pub use recorder::{Config, Pressure, Recorder};
+pub use recording::Recording;
 pub use status::{CaptureError, Counters, Status, StopReason};
 pub use store::Destination;
 pub use writer::FileStatus;

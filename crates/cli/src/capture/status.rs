@@ -5,14 +5,13 @@ use std::io::Write as _;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
+use vtap_export::report::{count, list, size};
 use vtap_files::Partial;
 use vtap_pipeline::Report;
 use vtap_recorder::{Counters, Status, StopReason};
 
 use crate::Finish;
 use crate::args::SummaryTo;
-use vtap_export::report::{count, list, size};
-
 use crate::summary::unmirrored;
 
 /// What a session is, or was.

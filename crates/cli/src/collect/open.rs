@@ -6,13 +6,13 @@ use vtap_capture::live::{self, Hold, Kind, Opened};
 use vtap_capture::write::Format;
 use vtap_collector::config::{Config, Events};
 use vtap_collector::places::{Files, Stream};
-use vtap_collector::{Recording, Rows, Tuning};
+use vtap_collector::{Rows, Tuning};
 use vtap_decap::{Decap, PortSet};
 use vtap_export::{Directory, Output};
 use vtap_files::Rotation;
 use vtap_flow::Tracker;
 use vtap_pipeline::Pipeline;
-use vtap_recorder::{Destination, Filters, Limits, Pressure, Recorder, Ring};
+use vtap_recorder::{Destination, Filters, Limits, Pressure, Recorder, Recording, Ring};
 
 use super::now;
 use crate::plan;
@@ -20,18 +20,7 @@ use crate::plan;
 /// Opens the source, or the several that share its packets out.
 pub(super) fn source(config: &Config) -> anyhow::Result<Vec<Opened>> {
     let source = &config.source;
-    let live = live::Config {
-        kind: source.kind,
-        interfaces: source.interfaces.clone(),
-        ports: source.ports.clone(),
-        filter: source.filter.clone(),
-        plain: source.plain,
-        buffer: source.buffer,
-        snaplen: source.snaplen,
-        promiscuous: source.promiscuous,
-        threads: source.threads,
-    };
-    let opened = live::open(&live)?;
+    let opened = live::open(source)?;
     if let [Opened::Udp(udp)] = opened.as_slice()
         && udp.granted() < source.buffer
     {
