@@ -10,7 +10,8 @@ import subprocess
 import sys
 
 ALL = {"vtap-packet", "vtap-capture", "vtap-decap", "vtap-flow", "vtap-export", "vtap-pipeline",
-       "vtap-synth", "vtap-compare", "vtap-files", "vtap-recorder", "vtap-collector", "vtap-doctor"}
+       "vtap-synth", "vtap-compare", "vtap-files", "vtap-recorder", "vtap-collector", "vtap-doctor",
+       "vtap-networks"}
 
 MAY_USE = {
     "vtap-packet": set(),
@@ -25,6 +26,7 @@ MAY_USE = {
     "vtap-synth": {"vtap-packet"},
     "vtap-compare": {"vtap-packet"},
     "vtap-doctor": set(),
+    "vtap-networks": {"vtap-packet", "vtap-flow"},
     "vtap-recorder": {"vtap-packet", "vtap-capture", "vtap-files", "vtap-pipeline"},
     "vtap": ALL,
     "vtap-testkit": {"vtap-packet"},

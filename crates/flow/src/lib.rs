@@ -8,7 +8,7 @@
 //!
 //! | in reading order | holds |
 //! |---|---|
-//! | [`event`], [`reason`], [`sink`], [`verdict`] | what comes out: of flows, and of each packet |
+//! | [`event`], [`reason`], [`record`], [`answer`], [`sink`], [`verdict`] | what comes out: of packets worth a row, of flows, of names, and of each packet |
 //! | [`config`], [`limits`] | profiles and switches; every timeout with its source |
 //! | [`state`] | states, kinds of segments, the transition table |
 //! | `segment`, `half`, `connection`, `last`, `reset` | what is read of a segment; one direction and the window check; the special cases around the table |
@@ -30,6 +30,7 @@
     allow(clippy::cast_possible_truncation, reason = "tests build small things from big types")
 )]
 
+pub mod answer;
 mod cold;
 pub mod config;
 mod connection;
@@ -51,6 +52,7 @@ mod opening;
 mod order;
 mod read;
 pub mod reason;
+pub mod record;
 mod reset;
 mod rows;
 mod segment;
@@ -68,12 +70,14 @@ mod usual;
 pub mod verdict;
 mod wheel;
 
+pub use answer::Answer;
 pub use config::{Checksum, Config, Copies, Profile};
 pub use event::{Event, EventFlag, Side};
 pub use gap::Gap;
 pub use judge::Judge;
 pub use read::{Batch, Reader};
 pub use reason::Reason;
+pub use record::Record;
 pub use sink::{Discard, Sink};
 pub use skip::Skip;
 pub use state::State;

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use crate::{Event, Gap};
+use crate::{Answer, Event, Gap, Record};
 
 /// Takes events in the order of their packets. Implemented by every output format.
 pub trait Sink {
@@ -22,6 +22,26 @@ pub trait Sink {
     ///
     /// As [`event`](Self::event).
     fn gap(&mut self, gap: &Gap) -> Result<(), Self::Error>;
+
+    /// Takes what is told of a flow, in the order of packet time. Not called unless the tracker
+    /// keeps records; a sink that has no place for them leaves them out.
+    ///
+    /// # Errors
+    ///
+    /// As [`event`](Self::event).
+    fn record(&mut self, _record: &Record) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    /// Takes the names that a DNS response gives to addresses, before what is told of the packets
+    /// behind it. Not called unless the tracker keeps records.
+    ///
+    /// # Errors
+    ///
+    /// As [`event`](Self::event).
+    fn answer(&mut self, _answer: &Answer) -> Result<(), Self::Error> {
+        Ok(())
+    }
 }
 
 /// Keeps every event, and no gaps; for tests and for small inputs.
@@ -63,5 +83,13 @@ impl<S: Sink + ?Sized> Sink for &mut S {
 
     fn gap(&mut self, gap: &Gap) -> Result<(), S::Error> {
         (**self).gap(gap)
+    }
+
+    fn record(&mut self, record: &Record) -> Result<(), S::Error> {
+        (**self).record(record)
+    }
+
+    fn answer(&mut self, answer: &Answer) -> Result<(), S::Error> {
+        (**self).answer(answer)
     }
 }

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`packet`] | [`Packet`], [`Tunnel`]: what rides the belt |
 //! | [`time`] | [`Timestamp`]: nanoseconds since the Unix epoch, and its RFC 3339 form |
-//! | [`link`] | [`LinkType`], [`EtherType`]; from a link-layer frame to the network layer, VLAN tags included |
+//! | [`link`], [`mac`] | [`LinkType`], [`EtherType`]; from a link-layer frame to the network layer, VLAN tags included |; [`Mac`] |
 //! | [`ip`] | [`Ip`]: either family, extension headers walked, lengths obeyed, fragments told |
 //! | [`reassembly`], [`datagrams`] | IP fragments back to a datagram, within hard limits; what is held of datagrams, bounded |
 //! | [`udp`], [`tcp`], [`tcp_options`] | the transport headers |
@@ -32,6 +32,7 @@ pub mod datagrams;
 pub mod error;
 pub mod ip;
 pub mod link;
+pub mod mac;
 pub mod packet;
 pub mod reassembly;
 pub mod seq;
@@ -44,6 +45,7 @@ pub mod vxlan;
 pub use error::{Layer, Malformed};
 pub use ip::{Ip, Protocol};
 pub use link::{EtherType, LinkType};
+pub use mac::Mac;
 pub use packet::{Packet, Tunnel};
 pub use seq::Seq;
 pub use time::Timestamp;
