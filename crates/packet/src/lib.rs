@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`packet`] | [`Packet`], [`Tunnel`]: what rides the belt |
 //! | [`time`] | [`Timestamp`]: nanoseconds since the Unix epoch, and its RFC 3339 form |
-//! | [`link`], [`mac`] | [`LinkType`], [`EtherType`]; from a link-layer frame to the network layer, VLAN tags included |; [`Mac`] |
+//! | [`link`], [`mac`] | [`LinkType`], [`EtherType`]; from a link-layer frame to the network layer, VLAN tags included; [`Mac`] |
 //! | [`ip`] | [`Ip`]: either family, extension headers walked, lengths obeyed, fragments told |
 //! | [`reassembly`], [`datagrams`] | IP fragments back to a datagram, within hard limits; what is held of datagrams, bounded |
 //! | [`udp`], [`tcp`], [`tcp_options`] | the transport headers |
