@@ -66,6 +66,7 @@ pub(crate) fn tracking(args: &args::Tracking) -> Config {
         fold_vni: args.fold_vni,
         copies: Copies { window: args.dedup_window, ..defaults.copies },
         reordering: args.reorder_window.unwrap_or(defaults.reordering),
+        records: false,
     }
 }
 

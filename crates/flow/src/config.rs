@@ -60,6 +60,8 @@ pub struct Config {
     /// Packet time for which a segment that does not fit waits for one that it may have overtaken
     /// on its way through the mirror.
     pub reordering: Duration,
+    /// Whether flows are counted, and [records](crate::Record) of them told.
+    pub records: bool,
 }
 
 impl Config {
@@ -79,6 +81,7 @@ impl Config {
             fold_vni: false,
             copies: Copies { window: limits::COPY, packets: limits::REMEMBERED },
             reordering,
+            records: false,
         }
     }
 }

@@ -5,16 +5,17 @@
 //! the datagram is complete or was given up; where the capture has cut them, so that it never will
 //! be complete, each at once, as soon as the first has come.
 
+use std::mem;
 use std::net::SocketAddr;
 
 use vtap_packet::datagrams::{DatagramId, Datagrams, Scope};
 use vtap_packet::reassembly::{Datagram, Pushed, Reassembler, Stats};
 use vtap_packet::{Ip, Packet, Protocol, Timestamp, Vni};
 
-use crate::icmp;
 use crate::key::{End, Key};
 use crate::limits;
 use crate::read::ports;
+use crate::{copies, icmp};
 
 /// The pool of datagrams in work, and what is known of their fragments.
 #[derive(Debug)]
@@ -34,6 +35,7 @@ struct Accounts {
 #[derive(Debug, Default)]
 struct Account {
     packets: u32,
+    bytes: u64,
     /// The first fragment, which tells the flow.
     first: Option<(Key, End)>,
     /// One was cut by the capture, so nothing will be complete.
@@ -46,6 +48,8 @@ pub(crate) struct Accounted {
     pub(crate) key: Key,
     pub(crate) from: End,
     pub(crate) packets: u32,
+    /// Of their IP packets.
+    pub(crate) bytes: u64,
     /// Place in its batch of the packet that settled them.
     pub(crate) behind: usize,
     /// Whether that packet is the datagram that they are of.
@@ -110,7 +114,10 @@ impl Accounts {
             open.insert(now, id, Account::default());
         }
         if let Some(account) = open.get_mut(&id) {
-            account.packets = account.packets.saturating_add(u32::from(!completes));
+            if !completes {
+                account.packets = account.packets.saturating_add(1);
+                account.bytes += u64::from(copies::len(ip));
+            }
             account.first = told(ip, vni).or(account.first);
             account.cut |= !Reassembler::accepts(ip);
             if completes || account.cut {
@@ -131,8 +138,8 @@ impl Account {
     /// What is to be counted, if the flow is known.
     fn settle(&mut self) -> Option<Accounted> {
         let (key, from) = self.first.filter(|_| self.packets > 0)?;
-        let packets = std::mem::take(&mut self.packets);
-        Some(Accounted { key, from, packets, behind: 0, of_datagram: false })
+        let (packets, bytes) = (mem::take(&mut self.packets), mem::take(&mut self.bytes));
+        Some(Accounted { key, from, packets, bytes, behind: 0, of_datagram: false })
     }
 }
 

@@ -3,21 +3,24 @@
 use foldhash::quality::RandomState;
 use vtap_packet::{Protocol, Timestamp};
 
+use crate::account::Letters;
+use crate::accounts::{Accounts, Seen};
 use crate::config::Config;
 use crate::copies::{Copies, Sighting};
 use crate::held::Held;
 use crate::limits;
 use crate::order::Order;
-use crate::read::{Batch, Content, Observed, Occasion, Pending};
+use crate::read::{Batch, Content, Observed, Pending};
 use crate::reason::Reason;
 use crate::rows::FlowlessRows;
 use crate::sink::Sink;
 use crate::skip::Skip;
-use crate::stats::Stats;
+use crate::stats::{Recorded, Stats};
 use crate::table::Table;
 use crate::taps::{Tap, Taps};
 use crate::verdict::{Outcome, StateAfter, Verdict};
 
+mod accounting;
 mod case;
 mod entries;
 mod fragments;
@@ -42,6 +45,8 @@ pub struct Judge {
     order: Order,
     flowless: FlowlessRows,
     stats: Stats,
+    /// Where records are kept.
+    accounts: Option<Box<Accounts>>,
     /// What became of segments that were held, by packet number.
     settled: Vec<(u64, Outcome)>,
 }
@@ -57,6 +62,7 @@ impl Judge {
             order: Order::default(),
             flowless: FlowlessRows::default(),
             stats: Stats::default(),
+            accounts: config.records.then(|| Box::new(Accounts::new(config.max_flows))),
             settled: Vec::with_capacity(limits::HELD),
         }
     }
@@ -68,6 +74,10 @@ impl Judge {
     /// The counters so far.
     pub const fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    pub(crate) fn recorded(&self) -> Recorded {
+        self.accounts.as_ref().map(|accounts| accounts.recorded).unwrap_or_default()
     }
 
     pub(crate) fn taps(&self) -> &[Tap] {
@@ -91,10 +101,10 @@ impl Judge {
         if batch.is_empty() {
             return Ok(());
         }
-        let judged = if batch.accounted.is_empty() {
+        let judged = if batch.accounted.is_empty() && batch.answers.is_empty() {
             self.take_each(batch.packets(), sink)
         } else {
-            self.take_accounting(batch, sink)
+            self.take_broken(batch, sink)
         };
         batch.clear();
         // Nobody asks for what became of a packet in a batch.
@@ -111,13 +121,13 @@ impl Judge {
             self.copies.prefetch(pending.likeness.print);
         }
         for (at, pending) in located.iter_mut().zip(batch) {
-            *at = self.table.locate(pending.hash);
+            *at = self.locate(pending.hash);
         }
         for (number, pending) in batch.iter().enumerate() {
             let Some(place) = located.get_mut(number % AHEAD) else { continue };
             let at = *place;
             if let Some(next) = batch.get(number + AHEAD) {
-                *place = self.table.locate(next.hash);
+                *place = self.locate(next.hash);
             }
             if let Some(later) = batch.get(number + 2 * AHEAD) {
                 self.table.prefetch_index(later.hash);
@@ -137,6 +147,9 @@ impl Judge {
         let Some(pending) = batch.packets().last() else {
             return Ok(Outcome::new(Verdict::New, StateAfter::None));
         };
+        for (_, answer) in &batch.answers {
+            sink.answer(answer)?;
+        }
         let outcome = self.judge_one(pending, sink);
         for fragments in &batch.accounted {
             self.account(pending.occasion.time, fragments, outcome.as_ref().ok());
@@ -151,6 +164,7 @@ impl Judge {
             self.settle(&pending, sink)?;
         }
         self.release(sink)?;
+        self.end_all(sink)?;
         // By packet, as they would have come; the order of places in the table means nothing.
         let mut rows: Vec<_> = self.table.drain().filter_map(|cold| cold.suppressed).collect();
         rows.extend(self.flowless.finish().map(Box::new));
@@ -159,6 +173,16 @@ impl Judge {
             self.write(&row, sink)?;
         }
         Ok(())
+    }
+
+    /// Where the flow with this hash is likely to be; what most packets of it need is asked for.
+    #[inline(always)]
+    fn locate(&self, hash: u64) -> u32 {
+        let at = self.table.locate(hash);
+        if let Some(accounts) = &self.accounts {
+            accounts.prefetch(at);
+        }
+        at
     }
 
     /// Forgets what is over by `now`.
@@ -189,7 +213,7 @@ impl Judge {
         located: u32,
         sink: &mut S,
     ) -> Result<Outcome, S::Error> {
-        let Pending { occasion, sight, hash, likeness, observed } = pending;
+        let Pending { occasion, sight, hash, likeness, observed, .. } = pending;
         let (hash, sight) = (*hash, *sight);
         self.advance(occasion.time, sink)?;
         self.stats.packets += 1;
@@ -214,6 +238,9 @@ impl Judge {
             && let Some(outcome) = self.follow(occasion.time, observed, located, segment)
         {
             self.stats.tcp_segments += 1;
+            if let Some(accounts) = &mut self.accounts {
+                accounts.follow(located, Seen::of(pending, observed));
+            }
             if self.held.concerns(hash) {
                 self.judge_held(&observed.key, hash, sink)?;
             }
@@ -255,7 +282,7 @@ impl Judge {
             }
             Content::Other => {
                 self.stats.other += 1;
-                self.other(occasion, observed, hash, located, sink)
+                self.other(pending, observed, located, sink)
             }
         }
     }
@@ -283,12 +310,12 @@ impl Judge {
     /// A packet of a protocol without states: a flow that is counted.
     fn other<S: Sink>(
         &mut self,
-        occasion: Occasion,
+        pending: &Pending,
         observed: &Observed,
-        hash: u64,
         located: u32,
         sink: &mut S,
     ) -> Result<Outcome, S::Error> {
+        let Pending { occasion, hash, .. } = *pending;
         let at = self.entry(occasion.time, observed, hash, located, sink)?;
         let Some((at, flow)) = at.and_then(|at| Some((at, self.table.flow(at)?))) else {
             return Ok(Outcome::new(Verdict::New, StateAfter::None));
@@ -297,6 +324,9 @@ impl Judge {
         flow.touch(occasion.time);
         let new = !flow.is_two_way();
         self.table.rescheduled(at, occasion.time);
+        if let Some(accounts) = &mut self.accounts {
+            accounts.count(at, Seen::of(pending, observed), Letters::of(observed));
+        }
         let verdict = if new { Verdict::New } else { Verdict::Established };
         Ok(Outcome::new(verdict, StateAfter::None))
     }

@@ -90,6 +90,16 @@ impl Key {
         }
     }
 
+    /// Address and port of an end, as people know it: the identifier that ICMP queries have in
+    /// place of ports is none.
+    pub(crate) fn named(&self, end: End) -> SocketAddr {
+        let mut socket = self.socket(end);
+        if matches!(self.protocol(), Protocol::ICMP | Protocol::ICMPV6) {
+            socket.set_port(0);
+        }
+        socket
+    }
+
     pub(crate) fn protocol(&self) -> Protocol {
         let [.., rest] = self.0;
         Protocol(rest.to_le_bytes()[0])

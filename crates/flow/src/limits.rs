@@ -126,6 +126,21 @@ pub const RESUMING: Duration = Duration::from_secs(1);
 /// Packets of the tap in which they do.
 pub const RESUMING_PACKETS: u64 = 256;
 
+/// Packet time after which it is told that a flow has begun, if it is not over by then.
+pub const BEGIN: Duration = Duration::from_secs(10);
+
+/// Packet time between two records of a flow that goes on: what the cloud's flow logs have.
+pub const CONTINUE: Duration = Duration::from_secs(300);
+
+/// Packet time for which a connection that both sides have ended, or that was reset, keeps its
+/// account open: for the last acknowledgment, and what is repeated.
+pub const LINGER: Duration = Duration::from_secs(5);
+
+/// Silence after which the record of a flow ends, whatever its state; what comes later is another
+/// record. Longer than the 4 minutes that the cloud's gateways keep an idle flow by default, and
+/// shorter than conntrack's five days.
+pub const IDLE: Duration = Duration::from_secs(600);
+
 /// Longest IP packet that a network carries, in bytes: jumbo frames. A longer one was put
 /// together by a network card or a kernel (LRO, GRO) or not yet taken apart (TSO, GSO).
 pub const LARGEST_PACKET: u32 = 9216;

@@ -6,9 +6,10 @@ use foldhash::quality::RandomState;
 use vtap_packet::reassembly;
 use vtap_packet::tcp::Tcp;
 use vtap_packet::{
-    EtherType, Ip, LinkType, Packet, Protocol, Timestamp, Tunnel, Vni, checksum, link,
+    EtherType, Ip, LinkType, Mac, Packet, Protocol, Timestamp, Tunnel, Vni, checksum, link,
 };
 
+use crate::answer::Answer;
 use crate::config::{Checksum, Config};
 use crate::copies::{self, Likeness};
 use crate::fragments::{Accounted, Fragments};
@@ -32,6 +33,10 @@ pub(crate) struct Observed {
     pub(crate) content: Content,
     /// Length of the IP packet, in bytes; of a datagram put together, that of its last fragment.
     pub(crate) len: u32,
+    /// What TCP, UDP or SCTP carry, in bytes; of any other protocol, what IP carries.
+    pub(crate) payload: u32,
+    /// Of a TCP header that could be read; else 0.
+    pub(crate) flags: u8,
     pub(crate) offloaded: bool,
     pub(crate) truncated: bool,
 }
@@ -70,6 +75,8 @@ pub(crate) struct Pending {
     /// Of the key.
     pub(crate) hash: u64,
     pub(crate) likeness: Likeness,
+    /// Link addresses, destination first; read only where records are kept.
+    pub(crate) macs: Option<[Mac; 2]>,
     pub(crate) observed: Result<Observed, Skip>,
 }
 
@@ -95,6 +102,7 @@ impl Pending {
         sight: Sight::NOWHERE,
         hash: 0,
         likeness: Likeness::NONE,
+        macs: None,
         observed: Err(Skip::NotIp),
     };
 
@@ -115,12 +123,19 @@ pub struct Batch {
     len: usize,
     /// Fragments to be counted to their flows, each behind the packet that settled it.
     pub(crate) accounted: Vec<Accounted>,
+    /// DNS responses, each with the place of its packet.
+    pub(crate) answers: Vec<(usize, Answer)>,
 }
 
 impl Batch {
     /// Empty, with room for so many packets.
     pub fn with_capacity(packets: usize) -> Self {
-        Self { places: vec![Pending::NONE; packets], len: 0, accounted: Vec::new() }
+        Self {
+            places: vec![Pending::NONE; packets],
+            len: 0,
+            accounted: Vec::new(),
+            answers: Vec::new(),
+        }
     }
 
     /// How many packets there are.
@@ -141,6 +156,7 @@ impl Batch {
     pub(crate) fn clear(&mut self) {
         self.len = 0;
         self.accounted.clear();
+        self.answers.clear();
     }
 }
 
@@ -176,6 +192,9 @@ impl Reader {
         let Some(place) = batch.places.get_mut(batch.len) else { return };
         place.occasion = Occasion::of(&packet);
         place.sight = self.sights.of(&packet);
+        if self.config.records {
+            place.macs = link::macs(packet.link, packet.data);
+        }
         let vni = self.vni(&packet);
         let usual = usual::read(&packet, vni, self.config.checksum, &self.hasher, place);
         debug_assert!(
@@ -206,6 +225,13 @@ impl Reader {
             Ok(Reading { observed, hash, likeness }) => (hash, likeness, Ok(observed)),
             Err(skip) => (0, Likeness::NONE, Err(skip)),
         };
+        if self.config.records
+            && let Ok(observed) = &place.observed
+            && observed.is_of_port(Protocol::UDP, DNS)
+            && let Some(answer) = answer(&packet)
+        {
+            batch.answers.push((batch.len, answer));
+        }
         let behind = batch.len;
         let accounted = self.fragments.accounted();
         batch.accounted.extend(accounted.map(|one| Accounted { behind, ..one }));
@@ -232,6 +258,16 @@ impl Reader {
             judge.account(Timestamp::EPOCH, &fragments, None);
         }
     }
+}
+
+/// What DNS listens on (RFC 1035 section 4.2.1).
+const DNS: u16 = 53;
+
+/// What a DNS response says, if it came in one packet.
+#[cold]
+fn answer(packet: &Packet<'_>) -> Option<Answer> {
+    let ip = network(packet).ok().filter(|ip| ip.fragment.is_none())?;
+    Answer::read(packet.time, ip.payload.get(UDP_HEADER_LEN as usize..)?)
 }
 
 /// Reads any frame.
@@ -294,27 +330,39 @@ fn segment(ip: &Ip<'_>, vni: Vni, config: &Config) -> Result<Observed, Skip> {
     let (src, dst) = (SocketAddr::new(ip.src, src_port), SocketAddr::new(ip.dst, dst_port));
     let (key, from) = Key::new(src, dst, Protocol::TCP, vni);
     let len = copies::len(ip);
-    let observed = |content, offloaded| Observed { key, from, content, len, offloaded, truncated };
+    let mut observed = Observed {
+        key,
+        from,
+        content: Content::Defective(Reason::TruncatedHeader),
+        len,
+        payload: 0,
+        flags: 0,
+        offloaded: false,
+        truncated,
+    };
 
     let Ok(tcp) = Tcp::parse(ip.payload) else {
         return if truncated && ip.payload_len as usize >= Tcp::HEADER_LEN {
             Err(Skip::CutShort)
         } else {
-            Ok(observed(Content::Defective(Reason::TruncatedHeader), false))
+            Ok(observed)
         };
     };
+    observed.flags = tcp.flags.0;
     let payload =
         u32::try_from(tcp.header_len).ok().and_then(|len| ip.payload_len.checked_sub(len));
     let Some(payload) = payload.filter(|_| tcp.header_len >= Tcp::HEADER_LEN) else {
-        return Ok(observed(Content::Defective(Reason::TruncatedHeader), false));
+        return Ok(observed);
     };
+    observed.payload = payload;
     let sum = if truncated { Sum::Right } else { sum(ip, &tcp, config.checksum) };
-    let content = match (sum, Kind::of(tcp.flags)) {
+    observed.content = match (sum, Kind::of(tcp.flags)) {
         (Sum::Wrong, _) => Content::Defective(Reason::BadChecksum),
         (_, None) => Content::Defective(Reason::BadFlags),
         (_, Some(kind)) => Content::Segment(Segment::new(kind, tcp, payload)),
     };
-    Ok(observed(content, sum == Sum::Offloaded))
+    observed.offloaded = sum == Sum::Offloaded;
+    Ok(observed)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -355,14 +403,31 @@ impl Observed {
         self.truncated | self.offloaded | (self.len > limits::LARGEST_PACKET)
     }
 
+    /// Whether it comes from this port.
+    fn is_of_port(&self, protocol: Protocol, port: u16) -> bool {
+        self.key.protocol() == protocol && self.key.socket(self.from).port() == port
+    }
+
     pub(crate) fn new(ip: &Ip<'_>, (src, dst): (u16, u16), vni: Vni, content: Content) -> Self {
         let (src, dst) = (SocketAddr::new(ip.src, src), SocketAddr::new(ip.dst, dst));
         let (key, from) = Key::new(src, dst, ip.protocol, vni);
         let truncated = ip.payload.len() < ip.payload_len as usize;
         let len = copies::len(ip);
-        Self { key, from, content, len, offloaded: false, truncated }
+        let header = match ip.protocol {
+            Protocol::UDP | Protocol::UDP_LITE => UDP_HEADER_LEN,
+            Protocol::SCTP => SCTP_HEADER_LEN,
+            _ => 0,
+        };
+        let payload = ip.payload_len.saturating_sub(header);
+        Self { key, from, content, len, payload, flags: 0, offloaded: false, truncated }
     }
 }
+
+/// Of UDP (RFC 768) and UDP-Lite (RFC 3828).
+const UDP_HEADER_LEN: u32 = 8;
+
+/// Of SCTP, without chunks (RFC 9260 section 3).
+const SCTP_HEADER_LEN: u32 = 12;
 
 /// The two ports with which TCP, UDP, SCTP and UDP-Lite all begin.
 pub(crate) fn ports(payload: &[u8]) -> Option<(u16, u16)> {

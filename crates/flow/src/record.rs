@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use vtap_packet::{Mac, Protocol, Timestamp, Tunnel};
@@ -57,10 +58,10 @@ pub struct Record {
 /// Why a [`Record`] is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// It has begun, a minute ago at most. Nothing is counted in `since`; not told of a flow that
-    /// ends before.
+    /// It has begun, [some seconds](crate::limits::BEGIN) ago. Nothing is counted in `since`; not
+    /// told of a flow that ends before.
     Begin,
-    /// It goes on, and has done so for five minutes since it began or was last told.
+    /// It goes on, [five minutes](crate::limits::CONTINUE) after it was last told.
     Continue,
     /// It is over.
     End(Ending),
@@ -128,6 +129,25 @@ pub struct Traffic {
     pub bytes: u64,
     /// Bytes that TCP, UDP or SCTP carry; of any other protocol, what IP carries.
     pub payload: u64,
+}
+
+impl Traffic {
+    /// What is left when an earlier count of the same is taken off.
+    pub(crate) const fn beyond(self, earlier: Self) -> Self {
+        Self {
+            packets: self.packets - earlier.packets,
+            bytes: self.bytes - earlier.bytes,
+            payload: self.payload - earlier.payload,
+        }
+    }
+}
+
+impl AddAssign for Traffic {
+    fn add_assign(&mut self, other: Self) {
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+        self.payload += other.payload;
+    }
 }
 
 /// From which network card to which.

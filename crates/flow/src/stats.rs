@@ -52,6 +52,21 @@ pub struct Stats {
     pub truncated: u64,
     /// Flows given up before their time to make room for others.
     pub evicted: u64,
+    /// What the records of flows are made of, where they are kept.
+    pub recorded: Recorded,
+}
+
+/// Counters of [records](crate::Record).
+///
+/// Law: once the input has ended, `told = packets`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Records begun.
+    pub flows: u64,
+    /// Packets that were counted to one.
+    pub packets: u64,
+    /// Of these, packets of records that have ended.
+    pub told: u64,
 }
 
 impl Stats {
@@ -77,6 +92,14 @@ impl Stats {
         let copies = self.duplicates + self.forwarded;
         self.packets == self.tcp_segments + self.other + copies + skipped
             && invalid <= self.tcp_segments
+    }
+
+    /// Packets that are in no record although they were followed, where records are kept: ICMP
+    /// errors and messages of the link, what found no room in the table, and fragments of
+    /// datagrams whose first one was not seen or whose flow was not known.
+    pub fn unrecorded(&self) -> u64 {
+        (self.tcp_segments + self.other + self.skipped(Skip::Fragment))
+            .saturating_sub(self.recorded.packets)
     }
 
     pub(crate) fn count_skip(&mut self, skip: Skip) {
@@ -123,6 +146,7 @@ impl AddAssign for Stats {
             offloaded,
             truncated,
             evicted,
+            recorded,
         } = other;
         self.packets += packets;
         self.duplicates += duplicates;
@@ -142,6 +166,9 @@ impl AddAssign for Stats {
         self.offloaded += offloaded;
         self.truncated += truncated;
         self.evicted += evicted;
+        self.recorded.flows += recorded.flows;
+        self.recorded.packets += recorded.packets;
+        self.recorded.told += recorded.told;
         let sums = self.skipped.iter_mut().chain(&mut self.events).chain(&mut self.invalid);
         for (sum, count) in sums.zip(skipped.into_iter().chain(events).chain(invalid)) {
             *sum += count;

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use vtap_packet::Timestamp;
+use vtap_packet::{Timestamp, Tunnel};
 
 use crate::event::MAX_TAPS;
 use crate::gap::{Cause, Gap};
@@ -199,6 +199,22 @@ impl Taps {
             [_, TapId::NONE, ..] => [None; MAX_TAPS],
             _ => seen.map(|id| self.get(id).and_then(|tap| tap.address)),
         }
+    }
+
+    /// The addresses of those that have shown a flow whose first packet came in this envelope.
+    pub(crate) fn shown(
+        &self,
+        seen: [TapId; MAX_TAPS],
+        tunnel: Option<Tunnel>,
+    ) -> [Option<IpAddr>; MAX_TAPS] {
+        let mut shown = [None; MAX_TAPS];
+        let first = tunnel.map(|tunnel| tunnel.src);
+        let others = seen.into_iter().filter_map(|id| self.get(id)?.address);
+        let others = others.filter(|other| Some(*other) != first);
+        for (place, tap) in shown.iter_mut().zip(first.into_iter().chain(others)) {
+            *place = Some(tap);
+        }
+        shown
     }
 
     /// Those that packets came from, by number.

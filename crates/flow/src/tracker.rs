@@ -39,9 +39,10 @@ impl Tracker {
     }
 
     /// The counters so far.
-    pub const fn stats(&self) -> Stats {
+    pub fn stats(&self) -> Stats {
         let mut stats = *self.judge.stats();
         stats.fragments = self.reader.fragments();
+        stats.recorded = self.judge.recorded();
         stats
     }
 
@@ -104,10 +105,17 @@ impl Tracker {
     /// # Errors
     ///
     /// Those of the sink.
+    ///
+    /// # Panics
+    ///
+    /// If a record has lost a packet, which is a bug.
     pub fn finish<S: Sink>(&mut self, sink: &mut S) -> Result<(), S::Error> {
         self.flush(sink)?;
         self.reader.finish(&mut self.judge);
-        self.judge.finish(sink)
+        self.judge.finish(sink)?;
+        let recorded = self.judge.recorded();
+        assert!(recorded.told == recorded.packets, "broken law: {recorded:?}");
+        Ok(())
     }
 
     /// The part that reads packets, and the part that judges what was read. What is queued has to

@@ -57,6 +57,8 @@ pub(crate) fn read(
         from,
         content: Content::Segment(Segment::new(kind, tcp, payload)),
         len: total_len.into(),
+        payload,
+        flags: tcp.flags.0,
         offloaded: false,
         truncated: false,
     });

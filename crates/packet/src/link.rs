@@ -12,6 +12,7 @@ use std::fmt;
 
 use etherparse::{Ethernet2HeaderSlice, SingleVlanHeaderSlice};
 
+use crate::Mac;
 use crate::error::{Layer, Malformed};
 
 /// Link-layer header type of a capture, as the file format numbers it.
@@ -105,6 +106,14 @@ pub fn interface_index(link: LinkType, frame: &[u8]) -> Option<u32> {
         return None;
     }
     frame.get(4..)?.first_chunk().map(|index| u32::from_be_bytes(*index))
+}
+
+/// Link addresses of an Ethernet frame: destination, then source. Of a cooked capture there are
+/// none: it keeps the sender's at most.
+#[inline(always)]
+pub fn macs(link: LinkType, frame: &[u8]) -> Option<[Mac; 2]> {
+    let [a, b, c, d, e, f, g, h, i, j, k, l] = *frame.first_chunk()?;
+    (link == LinkType::ETHERNET).then_some([Mac([a, b, c, d, e, f]), Mac([g, h, i, j, k, l])])
 }
 
 fn ethernet(frame: &[u8]) -> Result<(EtherType, &[u8]), Malformed> {

@@ -99,6 +99,7 @@ fn tracking(section: Section<'_>) -> Result<Tracking, Refused> {
                 packets: section.number("dedup_packets", 1..=1 << 24)?,
             },
             reordering: section.span_or_empty("reorder_window", SECOND)?.unwrap_or(own.reordering),
+            records: own.records,
         },
         max_depth: section.number("max_depth", 1..=16)?,
         strict_vxlan: section.switch("strict_vxlan")?,

@@ -6,6 +6,7 @@ use super::Judge;
 use crate::event::{Event, EventFlag, MAX_TAPS, Side};
 use crate::order::Told;
 use crate::read::{Observed, Occasion};
+use crate::record::Ending;
 use crate::sink::Sink;
 use crate::table::Full;
 use crate::verdict::StateAfter;
@@ -14,7 +15,9 @@ impl Judge {
     /// Forgets what is over by `now`.
     #[cold]
     pub(super) fn turn<S: Sink>(&mut self, now: Timestamp, sink: &mut S) -> Result<(), S::Error> {
+        self.look(now, sink)?;
         while let Some(at) = self.table.next_due(now) {
+            self.end(at, now, None, sink)?;
             let row = self.table.entry(at).and_then(|(_, cold)| cold.suppressed.take());
             self.table.release(at);
             if let Some(row) = row {
@@ -43,7 +46,7 @@ impl Judge {
                 return Ok(Some(at));
             }
             // Over, and the wheel has not come round to it yet.
-            self.forget(at, sink)?;
+            self.forget(at, now, None, sink)?;
         }
         let at = match self.table.insert(observed.key, hash, observed.from, now) {
             Ok(at) => at,
@@ -53,7 +56,7 @@ impl Judge {
                     return Ok(None);
                 };
                 self.stats.evicted += 1;
-                self.forget(victim, sink)?;
+                self.forget(victim, now, Some(Ending::Cap), sink)?;
                 match self.table.insert(observed.key, hash, observed.from, now) {
                     Ok(at) => at,
                     Err(Full) => return Ok(None),
@@ -64,7 +67,15 @@ impl Judge {
         Ok(Some(at))
     }
 
-    pub(super) fn forget<S: Sink>(&mut self, at: u32, sink: &mut S) -> Result<(), S::Error> {
+    /// Forgets a flow, which may have an account; `ending` is why, where that does not tell.
+    fn forget<S: Sink>(
+        &mut self,
+        at: u32,
+        now: Timestamp,
+        ending: Option<Ending>,
+        sink: &mut S,
+    ) -> Result<(), S::Error> {
+        self.end(at, now, ending, sink)?;
         let row = self.table.entry(at).and_then(|(_, cold)| cold.suppressed.take());
         self.table.remove(at);
         row.map_or(Ok(()), |row| self.write(&row, sink))

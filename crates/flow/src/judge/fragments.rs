@@ -11,23 +11,32 @@ use crate::sink::Sink;
 use crate::verdict::{Outcome, Verdict};
 
 impl Judge {
-    /// Judges the packets of a batch, and accounts fragments behind those that settled them.
+    /// Judges the packets of a batch, tells the answers in it before their packets, and accounts
+    /// fragments behind those that settled them.
     #[cold]
-    pub(super) fn take_accounting<S: Sink>(
+    pub(super) fn take_broken<S: Sink>(
         &mut self,
         batch: &Batch,
         sink: &mut S,
     ) -> Result<(), S::Error> {
-        let (packets, accounted) = (batch.packets(), &batch.accounted);
+        let packets = batch.packets();
+        let mut answers = batch.answers.iter().peekable();
+        let mut accounted = batch.accounted.iter().peekable();
         let mut judged = 0;
-        for settled in accounted.chunk_by(|one, next| one.behind == next.behind) {
-            let Some(at) = settled.first().map(|fragments| fragments.behind) else { continue };
+        loop {
+            let breaks = [
+                answers.peek().map(|(at, _)| *at),
+                accounted.peek().map(|fragments| fragments.behind),
+            ];
+            let Some(at) = breaks.into_iter().flatten().min() else { break };
             self.take_each(packets.get(judged..at).unwrap_or_default(), sink)?;
-            if let Some(pending) = packets.get(at) {
-                let outcome = self.judge_one(pending, sink)?;
-                for fragments in settled {
-                    self.account(pending.occasion.time, fragments, Some(&outcome));
-                }
+            while let Some((_, answer)) = answers.next_if(|(behind, _)| *behind == at) {
+                sink.answer(answer)?;
+            }
+            let Some(pending) = packets.get(at) else { break };
+            let outcome = self.judge_one(pending, sink)?;
+            while let Some(fragments) = accounted.next_if(|fragments| fragments.behind == at) {
+                self.account(pending.occasion.time, fragments, Some(&outcome));
             }
             judged = at + 1;
         }
@@ -43,16 +52,19 @@ impl Judge {
         fragments: &Accounted,
         settled_by: Option<&Outcome>,
     ) {
-        let Accounted { key, from, packets, of_datagram, .. } = fragments;
+        let Accounted { key, from, packets, bytes, of_datagram, .. } = fragments;
         let copies = settled_by.is_some_and(|outcome| {
             *of_datagram && matches!(outcome.verdict, Verdict::Duplicate | Verdict::Forwarded)
         });
         let at = self.table.find(key, key.hash(&self.hasher()));
-        if let Some(flow) = at.and_then(|at| self.table.flow(at))
+        if let Some((at, flow)) = at.and_then(|at| Some((at, self.table.flow(at)?)))
             && flow.deadline > now
             && !copies
         {
             flow.count_fragments(*from, *packets);
+            if let Some(accounts) = &mut self.accounts {
+                accounts.count_fragments(at, *from, *packets, *bytes);
+            }
         }
     }
 }

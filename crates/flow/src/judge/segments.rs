@@ -3,6 +3,7 @@
 use vtap_packet::Timestamp;
 
 use super::Judge;
+use super::accounting::Judged;
 use super::case::{Before, Case};
 use crate::config::Profile;
 use crate::event::{Event, EventFlag};
@@ -89,14 +90,19 @@ impl Judge {
             flow.touch(now);
         }
         let state = flow.state();
-        let row = if waits { None } else { case.row(&mut taken, flow, cold, tap, &self.taps) };
-        let row = row.and_then(|row| match row {
+        let (has_state, row) = (flow.connection.is_some(), taken.row);
+        let event = if waits { None } else { case.row(&mut taken, flow, cold, tap, &self.taps) };
+        let event = event.and_then(|row| match row {
             // Said once for each flow, not for each packet.
             Event { missing: Some(_), .. } => Some(row),
             Event { flag: EventFlag::Invalid, .. } => cold.limit(row, self.config.invalid_limit),
             _ => Some(row),
         });
         self.table.rescheduled(at, now);
+        if self.accounts.is_some() {
+            let judged = Judged { taken: &taken, row, waits, has_state };
+            self.keep_account(at, pending, attempt, &judged, sink)?;
+        }
         if let Some(gap) = gap {
             self.gap(&gap, occasion.number, sink)?;
         }
@@ -107,7 +113,7 @@ impl Judge {
             return Ok(Outcome::new(Verdict::Held, state));
         }
         self.count(&taken);
-        if let Some(row) = row {
+        if let Some(row) = event {
             self.stats.one_way += u64::from(row.missing.is_some());
             self.write(&row, sink)?;
         }

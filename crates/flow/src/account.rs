@@ -1,0 +1,321 @@
+//! What is counted of one flow for its [record](crate::record).
+
+use std::time::Duration;
+
+use prefetch_index::prefetch_index;
+use vtap_packet::tcp::Flags;
+use vtap_packet::{Mac, Seq, Timestamp, Tunnel};
+
+use crate::key::End;
+use crate::limits;
+use crate::read::Observed;
+use crate::record::{Ending, History, Traffic};
+use crate::segment::Segment;
+use crate::sight::TapId;
+use crate::wheel::Links;
+
+/// What most packets add to: two cache lines beside those of the [flow](crate::flow::Flow).
+#[derive(Debug)]
+#[repr(C, align(128))]
+pub(crate) struct Account {
+    /// By [`End`].
+    halves: [Half; 2],
+    pub(crate) start: Timestamp,
+    /// Time of the last packet.
+    pub(crate) last: Timestamp,
+    /// Second in which the [wheel](crate::wheel) looks at it.
+    pub(crate) second: u32,
+    /// Why it is over, once it is: what still comes within [`limits::LINGER`] is its own.
+    pub(crate) closed: Option<Ending>,
+}
+
+const _: () = assert!(size_of::<Account>() == 128);
+
+/// Of one end of the key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Half {
+    pub(crate) total: Traffic,
+    /// The number behind the highest byte that was sent, once there was one.
+    next: Seq,
+    pub(crate) retransmissions: u32,
+    pub(crate) letters: Letters,
+    /// All TCP flags seen.
+    pub(crate) flags: u8,
+    has_next: bool,
+}
+
+impl Half {
+    const NONE: Self = Self {
+        total: Traffic { packets: 0, bytes: 0, payload: 0 },
+        next: Seq(0),
+        retransmissions: 0,
+        letters: Letters(0),
+        flags: 0,
+        has_next: false,
+    };
+}
+
+/// Letters of the [history](History) that an end has, a bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Letters(u16);
+
+impl Letters {
+    const ALL: &[u8; 10] = b"SHADFRTCWI";
+
+    pub(crate) const SYN: Self = Self(1);
+    pub(crate) const SYN_ACK: Self = Self(1 << 1);
+    pub(crate) const ACK: Self = Self(1 << 2);
+    pub(crate) const DATA: Self = Self(1 << 3);
+    pub(crate) const FIN: Self = Self(1 << 4);
+    pub(crate) const RST: Self = Self(1 << 5);
+    const REPEATED: Self = Self(1 << 6);
+    pub(crate) const BAD_CHECKSUM: Self = Self(1 << 7);
+    const CLOSED_WINDOW: Self = Self(1 << 8);
+    pub(crate) const INVALID: Self = Self(1 << 9);
+
+    pub(crate) const fn has(self, one: Self) -> bool {
+        self.0 & one.0 != 0
+    }
+
+    pub(crate) const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) const fn with(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    const fn without(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
+    }
+
+    /// What an observed packet says by its flags and its length.
+    #[inline(always)]
+    pub(crate) fn of(observed: &Observed) -> Self {
+        let flags = observed.flags;
+        let data = if observed.payload > 0 { Self::DATA } else { Self(0) };
+        if flags & (Flags::SYN | Flags::FIN | Flags::RST).0 == 0 {
+            return if observed.payload > 0 || flags & Flags::ACK.0 == 0 {
+                data
+            } else {
+                Self::ACK
+            };
+        }
+        let is = |flag: Flags| flags & flag.0 != 0;
+        let telling = match (is(Flags::RST), is(Flags::SYN), is(Flags::ACK)) {
+            (true, ..) => Self::RST,
+            (_, true, true) => Self::SYN_ACK,
+            (_, true, false) => Self::SYN,
+            _ => Self::FIN,
+        };
+        data.with(telling)
+    }
+}
+
+impl Account {
+    pub(crate) const NONE: Self = Self {
+        halves: [Half::NONE; 2],
+        start: Timestamp::EPOCH,
+        last: Timestamp::EPOCH,
+        second: 0,
+        closed: None,
+    };
+
+    pub(crate) fn begin(now: Timestamp) -> Self {
+        Self { start: now, last: now, ..Self::NONE }
+    }
+
+    /// Whether nothing was counted.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.halves.iter().all(|half| half.total.packets == 0)
+    }
+
+    pub(crate) const fn half(&self, end: End) -> &Half {
+        let [lower, higher] = &self.halves;
+        match end {
+            End::Lower => lower,
+            End::Higher => higher,
+        }
+    }
+
+    /// Asks for both of its cache lines.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self) {
+        prefetch_index(self.halves, 0);
+        prefetch_index(std::slice::from_ref(&self.last), 0);
+    }
+
+    /// Counts a packet that says `letters`, and what its sequence numbers say. Gives the letters
+    /// that its end did not have before.
+    #[inline(always)]
+    pub(crate) fn count(
+        &mut self,
+        now: Timestamp,
+        observed: &Observed,
+        letters: Letters,
+        segment: Option<&Segment>,
+    ) -> Letters {
+        self.last = self.last.max(now);
+        // No branch: which end it is, is as good as random.
+        let Some(half) = self.halves.get_mut(observed.from as usize) else { return Letters(0) };
+        half.total.packets += 1;
+        half.total.bytes += u64::from(observed.len);
+        half.total.payload += u64::from(observed.payload);
+        half.flags |= observed.flags;
+        let letters = match segment {
+            Some(segment) => letters.with(half.send(segment)),
+            None => letters,
+        };
+        half.add(letters)
+    }
+
+    /// Counts fragments that were not judged.
+    pub(crate) fn count_fragments(&mut self, from: End, packets: u32, bytes: u64) {
+        if let Some(half) = self.halves.get_mut(from as usize) {
+            half.total.packets += u64::from(packets);
+            half.total.bytes += bytes;
+        }
+    }
+
+    /// Adds letters to an end. Gives those that are new.
+    pub(crate) fn add(&mut self, from: End, letters: Letters) -> Letters {
+        self.halves.get_mut(from as usize).map_or(Letters(0), |half| half.add(letters))
+    }
+
+    /// Takes note of an end of the connection that the tracker believes.
+    pub(crate) fn close(&mut self, letters: Letters) {
+        let fin = self.halves.iter().all(|half| half.letters.has(Letters::FIN));
+        if letters.has(Letters::RST) {
+            self.closed = Some(Ending::Rst);
+        } else if fin {
+            self.closed = self.closed.or(Some(Ending::Fin));
+        }
+    }
+
+    /// Why a flow is over of which nothing more was heard.
+    pub(crate) fn silence(&self) -> Ending {
+        let fin = self.halves.iter().any(|half| half.letters.has(Letters::FIN));
+        self.closed.unwrap_or(if fin { Ending::Fin } else { Ending::Timeout })
+    }
+
+    /// When it is over unless another packet comes.
+    pub(crate) fn over(&self) -> Timestamp {
+        self.last + if self.closed.is_some() { limits::LINGER } else { limits::IDLE }
+    }
+}
+
+impl Half {
+    /// Takes note of the bytes of a segment; tells whether all of them were sent before.
+    #[inline(always)]
+    fn send(&mut self, segment: &Segment) -> Letters {
+        let mut letters = Letters(0);
+        if segment.window == 0 && !segment.flags.any(Flags::RST) {
+            letters = Letters::CLOSED_WINDOW;
+        }
+        if segment.end == segment.seq {
+            return letters;
+        }
+        if !self.has_next || segment.end.after(self.next) {
+            self.next = segment.end;
+            self.has_next = true;
+        } else if !(segment.end == self.next && segment.is_one_byte()) {
+            self.retransmissions = self.retransmissions.saturating_add(1);
+            letters = letters.with(Letters::REPEATED);
+        }
+        letters
+    }
+
+    #[inline(always)]
+    fn add(&mut self, letters: Letters) -> Letters {
+        let new = letters.without(self.letters);
+        self.letters = self.letters.with(letters);
+        new
+    }
+}
+
+impl Segment {
+    /// A byte of data alone: what probes a closed window, or keeps a connection alive.
+    fn is_one_byte(&self) -> bool {
+        self.end == self.seq + 1 && !self.flags.any(Flags::SYN | Flags::FIN)
+    }
+}
+
+/// What few packets add to.
+#[derive(Debug)]
+pub(crate) struct Details {
+    /// By [`End`]: what was told of the total.
+    pub(crate) told: [Traffic; 2],
+    /// When something was told last; `None` before it was told that the flow has begun.
+    pub(crate) told_at: Option<Timestamp>,
+    pub(crate) links: Links,
+    /// Number of the packet that began it.
+    pub(crate) packet: u64,
+    pub(crate) tunnel: Option<Tunnel>,
+    /// By [`End`].
+    pub(crate) macs: [Option<Macs>; 2],
+    /// Letters of the higher end have their upper bit set.
+    history: [u8; History::LETTERS],
+    letters: u8,
+    pub(crate) midstream: bool,
+    pub(crate) invalid: u32,
+    pub(crate) syn: Option<Timestamp>,
+    pub(crate) syn_ack: Option<Duration>,
+    pub(crate) handshake: Option<Duration>,
+}
+
+/// Link addresses of the first packet of an end, and the tap that has shown it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Macs {
+    pub(crate) dst: Mac,
+    pub(crate) src: Mac,
+    pub(crate) tap: TapId,
+}
+
+const HIGHER: u8 = 0x80;
+
+impl Details {
+    pub(crate) const NONE: Self = Self {
+        told: [Traffic { packets: 0, bytes: 0, payload: 0 }; 2],
+        told_at: None,
+        links: Links::UNLINKED,
+        packet: 0,
+        tunnel: None,
+        macs: [None; 2],
+        history: [0; History::LETTERS],
+        letters: 0,
+        midstream: false,
+        invalid: 0,
+        syn: None,
+        syn_ack: None,
+        handshake: None,
+    };
+
+    pub(crate) const fn begin(packet: u64, tunnel: Option<Tunnel>) -> Self {
+        Self { packet, tunnel, ..Self::NONE }
+    }
+
+    /// Adds letters that are new of an end.
+    pub(crate) fn write(&mut self, from: End, new: Letters) {
+        let end = if from == End::Higher { HIGHER } else { 0 };
+        for (bit, letter) in Letters::ALL.iter().enumerate() {
+            if new.has(Letters(1 << bit))
+                && let Some(place) = self.history.get_mut(usize::from(self.letters))
+            {
+                *place = letter | end;
+                self.letters += 1;
+            }
+        }
+    }
+
+    /// The history, of which the letters of the client are in upper case.
+    pub(crate) fn history(&self, client: End) -> History {
+        let mut history = History::default();
+        for letter in self.history.iter().take(usize::from(self.letters)) {
+            let end = if letter & HIGHER == 0 { End::Lower } else { End::Higher };
+            let letter = letter & !HIGHER;
+            history.push(if end == client { letter } else { letter.to_ascii_lowercase() });
+        }
+        history
+    }
+}

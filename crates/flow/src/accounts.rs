@@ -1,0 +1,310 @@
+//! Accounts of flows, one for each place of the [table](crate::table), and what is told of them.
+//!
+//! A flow of the table may outlast its record: conntrack remembers a closed connection for
+//! minutes, an idle one for days. What comes after the record was told begins another.
+
+use vtap_packet::{Mac, Protocol, Timestamp};
+
+use crate::account::{Account, Details, Letters, Macs};
+use crate::cold::Cold;
+use crate::conn_state;
+use crate::flow::Flow;
+use crate::key::End;
+use crate::limits;
+use crate::read::{Observed, Occasion};
+use crate::record::{Ending, Half, Link, Phase, Record, Tcp, Traffic};
+use crate::segment::Segment;
+use crate::sight::TapId;
+use crate::stats::Recorded;
+use crate::taps::Taps;
+use crate::trace::Once;
+use crate::wheel::{Linked, Links, Wheel};
+
+#[derive(Debug)]
+pub(crate) struct Accounts {
+    places: Places,
+    wheel: Wheel,
+    pub(crate) recorded: Recorded,
+}
+
+#[derive(Debug, Default)]
+struct Places {
+    accounts: Vec<Account>,
+    /// As many, for the same places.
+    details: Vec<Details>,
+}
+
+impl Linked for Places {
+    fn links(&mut self, at: u32) -> Option<&mut Links> {
+        self.details.get_mut(at as usize).map(|details| &mut details.links)
+    }
+
+    fn second(&mut self, at: u32) -> Option<&mut u32> {
+        self.accounts.get_mut(at as usize).map(|account| &mut account.second)
+    }
+}
+
+/// A packet, and where it was seen.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen<'a> {
+    pub(crate) occasion: &'a Occasion,
+    pub(crate) macs: Option<[Mac; 2]>,
+    pub(crate) tap: TapId,
+    pub(crate) observed: &'a Observed,
+    pub(crate) segment: Option<&'a Segment>,
+}
+
+impl Accounts {
+    /// With addresses for all it may ever need, as the table has.
+    pub(crate) fn new(max_flows: usize) -> Self {
+        let mut places = Places::default();
+        let _ = places.accounts.try_reserve_exact(max_flows);
+        let _ = places.details.try_reserve_exact(max_flows);
+        Self { places, wheel: Wheel::new(), recorded: Recorded::default() }
+    }
+
+    /// Asks for what most packets of the flow at a place need.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, at: u32) {
+        if let Some(account) = self.places.accounts.get(at as usize) {
+            account.prefetch();
+        }
+    }
+
+    /// Counts a segment that an established connection expects.
+    #[inline(always)]
+    pub(crate) fn follow(&mut self, at: u32, seen: Seen<'_>) {
+        let Seen { occasion, observed, segment, .. } = seen;
+        if let Some(account) = self.places.accounts.get_mut(at as usize)
+            && !account.is_empty()
+        {
+            let new = account.count(occasion.time, observed, Letters::of(observed), segment);
+            self.recorded.packets += 1;
+            if !new.is_empty() {
+                self.note(at, seen, new);
+            }
+            return;
+        }
+        self.count(at, seen, Letters::of(observed));
+        // The connection is one that has had a record before, or is known from before it began.
+        if let Some(details) = self.places.details.get_mut(at as usize) {
+            details.midstream = true;
+        }
+    }
+
+    /// Counts any packet of the flow at a place.
+    #[inline(never)]
+    pub(crate) fn count(&mut self, at: u32, seen: Seen<'_>, letters: Letters) {
+        let Seen { occasion, observed, segment, .. } = seen;
+        self.begin(at, occasion);
+        let Some(account) = self.places.accounts.get_mut(at as usize) else { return };
+        let new = account.count(occasion.time, observed, letters, segment);
+        self.recorded.packets += 1;
+        self.note(at, seen, new);
+    }
+
+    /// Begins an account where there is none.
+    fn begin(&mut self, at: u32, occasion: &Occasion) {
+        let now = occasion.time;
+        let Places { accounts, details } = &mut self.places;
+        while accounts.len() <= at as usize {
+            accounts.push(Account::NONE);
+            details.push(Details::NONE);
+        }
+        let place = accounts.get_mut(at as usize).zip(details.get_mut(at as usize));
+        let Some((account, details)) = place else { return };
+        if account.is_empty() {
+            *account = Account::begin(now);
+            *details = Details::begin(occasion.number, occasion.tunnel);
+            self.wheel.hang(&mut self.places, at, now, now + limits::BEGIN);
+            self.recorded.flows += 1;
+        }
+    }
+
+    /// Adds letters to the flow at a place.
+    pub(crate) fn add(&mut self, at: u32, from: End, letters: Letters) {
+        if let Some(account) = self.places.accounts.get_mut(at as usize)
+            && let Some(details) = self.places.details.get_mut(at as usize)
+        {
+            details.write(from, account.add(from, letters));
+        }
+    }
+
+    /// Writes down what is new.
+    #[inline(never)]
+    fn note(&mut self, at: u32, seen: Seen<'_>, new: Letters) {
+        let from = seen.observed.from;
+        let Some(details) = self.places.details.get_mut(at as usize) else { return };
+        details.write(from, new);
+        if let Some(macs) = details.macs.get_mut(from as usize)
+            && macs.is_none()
+        {
+            *macs = seen.macs.map(|[dst, src]| Macs { dst, src, tap: seen.tap });
+        }
+    }
+
+    /// What was noted of the flow at a place beside what is counted.
+    pub(crate) fn details(&mut self, at: u32) -> Option<&mut Details> {
+        self.places.details.get_mut(at as usize)
+    }
+
+    /// Counts fragments that were not judged, if the flow has an account.
+    pub(crate) fn count_fragments(&mut self, at: u32, from: End, packets: u32, bytes: u64) {
+        let account = self.places.accounts.get_mut(at as usize);
+        if let Some(account) = account.filter(|account| !account.is_empty()) {
+            account.count_fragments(from, packets, bytes);
+            self.recorded.packets += u64::from(packets);
+        }
+    }
+
+    /// Takes note that a side has ended its half, or reset the connection.
+    pub(crate) fn close(&mut self, at: u32, letters: Letters, now: Timestamp) {
+        let Some(account) = self.places.accounts.get_mut(at as usize) else { return };
+        account.close(letters);
+        if account.closed.is_some() {
+            let over = account.over();
+            self.wheel.moved(&mut self.places, at, now, over);
+        }
+    }
+
+    /// Ends the account at a place, if it has one: of a flow that is over, or begins anew.
+    /// `ending` is why, where the account itself does not tell.
+    pub(crate) fn end(
+        &mut self,
+        at: u32,
+        now: Timestamp,
+        ending: Option<Ending>,
+        (flow, cold, taps): (&Flow, &Cold, &Taps),
+    ) -> Option<Record> {
+        let account =
+            self.places.accounts.get(at as usize).filter(|account| !account.is_empty())?;
+        let ending = account.closed.or(ending).unwrap_or_else(|| account.silence());
+        self.wheel.unhang(&mut self.places, at);
+        self.tell(at, now, Phase::End(ending), (flow, cold, taps))
+    }
+
+    /// The next account that is to be looked at by `now`.
+    pub(crate) fn next_due(&mut self, now: Timestamp) -> Option<u32> {
+        loop {
+            if let Some(at) = self.wheel.pop(&mut self.places) {
+                return Some(at);
+            }
+            if !self.wheel.turn(now) {
+                return None;
+            }
+        }
+    }
+
+    /// What is to be told now of an account that [`next_due`](Self::next_due) gave. Hangs it up
+    /// again unless it is over.
+    pub(crate) fn look(
+        &mut self,
+        at: u32,
+        now: Timestamp,
+        known: (&Flow, &Cold, &Taps),
+    ) -> Option<Record> {
+        let Places { accounts, details } = &self.places;
+        let (account, details) = accounts.get(at as usize).zip(details.get(at as usize))?;
+        if account.is_empty() {
+            return None;
+        }
+        let over = account.over();
+        if over <= now {
+            return self.tell(at, now, Phase::End(account.silence()), known);
+        }
+        let next = match details.told_at {
+            None => account.start + limits::BEGIN,
+            Some(told) => told + limits::CONTINUE,
+        };
+        let (phase, next) = match details.told_at {
+            _ if next > now => (None, next),
+            None => (Some(Phase::Begin), now + limits::CONTINUE),
+            Some(_) => (Some(Phase::Continue), now + limits::CONTINUE),
+        };
+        self.wheel.hang(&mut self.places, at, now, next.min(over));
+        phase.and_then(|phase| self.tell(at, now, phase, known))
+    }
+
+    /// Those that have not ended: the packets that began them, the times of their last ones, their
+    /// places.
+    pub(crate) fn left(&self) -> Vec<(u64, Timestamp, u32)> {
+        let places = self.places.accounts.iter().zip(&self.places.details).zip(0..);
+        let live = places.filter(|((account, _), _)| !account.is_empty());
+        live.map(|((account, details), at)| (details.packet, account.last, at)).collect()
+    }
+
+    fn tell(
+        &mut self,
+        at: u32,
+        now: Timestamp,
+        phase: Phase,
+        (flow, cold, taps): (&Flow, &Cold, &Taps),
+    ) -> Option<Record> {
+        let Places { accounts, details } = &mut self.places;
+        let (account, details) = accounts.get_mut(at as usize).zip(details.get_mut(at as usize))?;
+        details.told_at = Some(now);
+        let mut half = |end: End| {
+            let counted = account.half(end);
+            let told = details.told.get_mut(end as usize)?;
+            let mut half = Half {
+                total: counted.total,
+                since: counted.total.beyond(*told),
+                retransmissions: counted.retransmissions,
+                flags: counted.flags,
+                link: None,
+            };
+            if phase == Phase::Begin {
+                half.since = Traffic::default();
+            } else {
+                *told = counted.total;
+            }
+            let macs = details.macs.get(end as usize).copied().flatten();
+            half.link = macs.map(|Macs { dst, src, tap }| Link {
+                src,
+                dst,
+                tap: taps.get(tap).and_then(|tap| tap.address),
+            });
+            Some(half)
+        };
+        let (client, server) = (flow.client, flow.client.other());
+        let (to_server, to_client) = (half(client)?, half(server)?);
+        let quiet = [&to_server, &to_client].iter().all(|half| half.since.packets == 0);
+        if phase == Phase::Continue && quiet {
+            return None;
+        }
+        let letters = [client, server].map(|end| account.half(end).letters);
+        let packets = [to_server, to_client].map(|half| half.total.packets > 0);
+        let protocol = flow.key.protocol();
+        let is_tcp = protocol == Protocol::TCP;
+        let record = Record {
+            phase,
+            packet: details.packet,
+            protocol,
+            client: flow.key.named(client),
+            server: flow.key.named(server),
+            tunnel: details.tunnel,
+            taps: taps.shown(cold.taps, details.tunnel),
+            start: account.start,
+            end: account.last,
+            told: now,
+            to_server,
+            to_client,
+            tcp: is_tcp.then(|| Tcp {
+                state: flow.state().state(),
+                handshake: details.handshake,
+                syn_ack: details.syn_ack,
+                invalid: details.invalid,
+            }),
+            conn_state: conn_state::of(protocol, letters, packets),
+            history: details.history(client),
+            midstream: details.midstream,
+            missing: flow.marks.missing(),
+            egress_only: flow.marks.has_said(Once::EgressOnly),
+        };
+        if let Phase::End(_) = phase {
+            self.recorded.told += record.to_server.total.packets + record.to_client.total.packets;
+            *account = Account::NONE;
+        }
+        Some(record)
+    }
+}
