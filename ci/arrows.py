@@ -19,7 +19,7 @@ MAY_USE = {
     "vtap-decap": {"vtap-packet"},
     "vtap-flow": {"vtap-packet"},
     "vtap-files": {"vtap-packet"},
-    "vtap-export": {"vtap-packet", "vtap-flow", "vtap-files", "vtap-pipeline"},
+    "vtap-export": {"vtap-packet", "vtap-flow", "vtap-files", "vtap-networks", "vtap-pipeline"},
     "vtap-pipeline": {"vtap-packet", "vtap-capture", "vtap-decap", "vtap-flow"},
     "vtap-collector": {"vtap-packet", "vtap-capture", "vtap-flow", "vtap-export", "vtap-files", "vtap-pipeline",
                        "vtap-recorder"},

@@ -24,12 +24,17 @@ pub(crate) struct Ids {
 }
 
 impl Ids {
-    /// Leaves room at the end of `rows` for the id of the TCP flow between two endpoints, with
-    /// seed 0: the same whichever of them sent.
+    /// Leaves room at the end of `rows` for the id of the flow between two endpoints, with seed 0:
+    /// the same whichever of them sent. Of ICMP it would need type and code.
     #[inline]
-    pub(crate) fn leave_room(&mut self, rows: &mut Vec<u8>, src: SocketAddr, dst: SocketAddr) {
+    pub(crate) fn leave_room(
+        &mut self,
+        rows: &mut Vec<u8>,
+        protocol: Protocol,
+        (src, dst): (SocketAddr, SocketAddr),
+    ) {
         rows.extend_from_slice(b"1:");
-        self.due.push((rows.len(), message(src, dst)));
+        self.due.push((rows.len(), message(protocol, src, dst)));
         rows.extend_from_slice(&[0; 28]);
     }
 
@@ -55,7 +60,7 @@ impl fmt::Debug for Ids {
 const INITIAL: [u32; 5] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
 
 /// What is hashed, the smaller endpoint first.
-fn message(src: SocketAddr, dst: SocketAddr) -> [u8; 64] {
+fn message(protocol: Protocol, src: SocketAddr, dst: SocketAddr) -> [u8; 64] {
     match (src, dst) {
         (SocketAddr::V4(src), SocketAddr::V4(dst)) => {
             // Either may be the smaller one, as chance has it: numbers are put in order without a
@@ -63,15 +68,16 @@ fn message(src: SocketAddr, dst: SocketAddr) -> [u8; 64] {
             let key = |ip: u32, port: u16| u64::from(ip) << 16 | u64::from(port);
             let src = key(src.ip().to_bits(), src.port());
             let dst = key(dst.ip().to_bits(), dst.port());
-            padded([src.min(dst), src.max(dst)].map(|end| {
+            let ends = [src.min(dst), src.max(dst)].map(|end| {
                 let [_, _, ip @ .., p0, p1] = end.to_be_bytes();
                 (ip, [p0, p1])
-            }))
+            });
+            padded(protocol, ends)
         }
         (src, dst) => {
             let key = |end: SocketAddr| (v6(end.ip()).octets(), end.port().to_be_bytes());
             let (src, dst) = (key(src), key(dst));
-            padded([src.min(dst), src.max(dst)])
+            padded(protocol, [src.min(dst), src.max(dst)])
         }
     }
 }
@@ -87,20 +93,23 @@ const fn v6(ip: IpAddr) -> Ipv6Addr {
 /// one block.
 #[inline]
 fn padded<const N: usize>(
+    protocol: Protocol,
     [(low, low_port), (high, high_port)]: [([u8; N], [u8; 2]); 2],
 ) -> [u8; 64] {
     const SEED: [u8; 2] = [0; 2];
     const END: [u8; 1] = [0x80];
     let mut block = [0; 64];
     let mut rest = block.as_mut_slice();
-    let fields: [&[u8]; 7] =
-        [&SEED, &low, &high, &[Protocol::TCP.0, 0], &low_port, &high_port, &END];
+    let has_ports = matches!(protocol, Protocol::TCP | Protocol::UDP | Protocol::SCTP);
+    let (low_port, high_port): (&[u8], &[u8]) =
+        if has_ports { (&low_port, &high_port) } else { (&[], &[]) };
+    let fields: [&[u8]; 7] = [&SEED, &low, &high, &[protocol.0, 0], low_port, high_port, &END];
     for field in fields {
         if let Some(to) = rest.split_off_mut(..field.len()) {
             to.copy_from_slice(field);
         }
     }
-    let bits = 8 * (SEED.len() + 2 * (N + 1 + 2)) as u64;
+    let bits = 8 * (SEED.len() + 2 * (N + 1) + low_port.len() + high_port.len()) as u64;
     if let Some(to) = rest.last_chunk_mut() {
         *to = bits.to_be_bytes();
     }
@@ -169,13 +178,31 @@ mod tests {
     fn ids_are_those_of_other_tools() {
         let (mut ids, mut rows, mut known) = (Ids::default(), Vec::new(), String::new());
         for (src, dst, id) in KNOWN {
-            ids.leave_room(&mut rows, src.parse().unwrap(), dst.parse().unwrap());
+            let ends = (src.parse().unwrap(), dst.parse().unwrap());
+            ids.leave_room(&mut rows, Protocol::TCP, ends);
             rows.push(b' ');
             known += id;
             known += " ";
         }
         ids.fill(&mut rows);
         assert_eq!(String::from_utf8(rows).unwrap(), known);
+    }
+
+    #[test]
+    fn protocols_without_ports_are_hashed_without_them() {
+        // As above.
+        for (protocol, src, dst, id) in [
+            (17, "10.0.1.4:50000", "10.0.2.5:53", "1:C95kBCpGOaIJazHwkYzOz+Z3QXc="),
+            (132, "10.0.1.4:5", "10.0.2.5:6", "1:vwrcu5yHBQqdNmgY+EfSE++WkBw="),
+            (47, "10.0.1.4:0", "10.0.2.5:0", "1:I0nLzV7POXkjTOIkE3lFcYNANiQ="),
+            (50, "[fd00::1]:0", "[fd00::2]:0", "1:yPHv41ztPi5mx7izZgGriy28Yms="),
+        ] {
+            let (mut ids, mut rows) = (Ids::default(), Vec::new());
+            let ends = (src.parse().unwrap(), dst.parse().unwrap());
+            ids.leave_room(&mut rows, Protocol(protocol), ends);
+            ids.fill(&mut rows);
+            assert_eq!(String::from_utf8(rows).unwrap(), id);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use vtap_files::{Partial, Rotating, Rotation};
 use vtap_packet::Timestamp;
 
-use crate::{Error, Format, Output, Rotated};
+use crate::{Error, Format, Log, Output, Rotated};
 
 /// A directory for the files of one run.
 ///
@@ -15,6 +15,8 @@ use crate::{Error, Format, Output, Rotated};
 /// | `events.txt` | events as text |
 /// | `events.json` | events as JSON lines |
 /// | `flow-trace.json` | events in the firewall's shape |
+/// | `flows.txt` | flows as text |
+/// | `flows.jsonl` | flows as JSON lines |
 ///
 /// The names are [`Format::file_name`]'s.
 #[derive(Clone, Debug)]
@@ -35,19 +37,19 @@ impl Directory {
         Ok(Self { path })
     }
 
-    /// An output of events to the format's file; [`Format::None`] has none.
+    /// An output to the format's file of a log; [`Format::None`] has none.
     ///
     /// # Errors
     ///
     /// When the file cannot be created.
-    pub fn output(&self, format: Format) -> Result<Output, Error> {
-        match format.file_name() {
-            Some(name) => Ok(Output::file(format, Partial::create(self.path.join(name))?)),
+    pub fn output(&self, format: Format, log: Log) -> Result<Output, Error> {
+        match format.file_name(log) {
+            Some(name) => Ok(Output::file(format, log, Partial::create(self.path.join(name))?)),
             None => Ok(Output::none()),
         }
     }
 
-    /// An output of events to files that are begun by size and time, called after the format's
+    /// An output to files that are begun by size and time, called after the format's
     /// file: `events-20251201T000000Z.json`. What a killed run left of them is completed.
     /// [`Format::None`] has none.
     ///
@@ -57,13 +59,14 @@ impl Directory {
     pub fn rotated(
         &self,
         format: Format,
+        log: Log,
         rotation: Rotation,
         now: Timestamp,
     ) -> Result<Rotated, Error> {
-        let Some(name) = format.file_name().and_then(|name| name.split_once('.')) else {
+        let Some(name) = format.file_name(log).and_then(|name| name.split_once('.')) else {
             return Ok(Rotated::none());
         };
-        let rotating = Rotating::open(&self.path, name.into(), &format.head(), rotation)?;
+        let rotating = Rotating::open(&self.path, name.into(), &format.head(log), rotation)?;
         Ok(Rotated::new(format, rotating, now))
     }
 }
@@ -93,7 +96,7 @@ mod tests {
         let directory = Directory::create(&path).unwrap();
         fs::write(path.join("events.txt"), "old").unwrap();
 
-        let mut output = directory.output(Format::Text).unwrap();
+        let mut output = directory.output(Format::Text, Log::Events).unwrap();
         output.event(&sample::syn()).unwrap();
         output.flush().unwrap();
         assert_eq!(names(&path), ["events.txt", "events.txt.partial"]);
@@ -108,7 +111,7 @@ mod tests {
     fn an_output_that_is_dropped_leaves_no_file_under_the_final_name() {
         let temp = tempfile::tempdir().unwrap();
         let directory = Directory::create(temp.path()).unwrap();
-        let mut output = directory.output(Format::Json).unwrap();
+        let mut output = directory.output(Format::Json, Log::Events).unwrap();
         output.event(&sample::syn()).unwrap();
         drop(output);
         assert_eq!(names(temp.path()), ["events.json.partial"]);
@@ -119,9 +122,12 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let directory = Directory::create(temp.path()).unwrap();
         for format in Format::ALL {
-            directory.output(format).unwrap().finish().unwrap();
+            for log in [Log::Events, Log::Flows] {
+                directory.output(format, log).unwrap().finish().unwrap();
+            }
         }
-        assert_eq!(names(temp.path()), ["events.json", "events.txt", "flow-trace.json"]);
+        let files = ["events.json", "events.txt", "flow-trace.json", "flows.jsonl", "flows.txt"];
+        assert_eq!(names(temp.path()), files);
     }
 
     #[test]
@@ -134,11 +140,11 @@ mod tests {
         let directory = Directory::create(temp.path()).unwrap();
         let partial = temp.path().join("events.txt.partial");
         fs::create_dir(&partial).unwrap();
-        assert_eq!(directory.output(Format::Text).unwrap_err().path, Some(partial));
+        assert_eq!(directory.output(Format::Text, Log::Events).unwrap_err().path, Some(partial));
 
         let taken = temp.path().join("events.json");
         fs::create_dir(&taken).unwrap();
-        let output = directory.output(Format::Json).unwrap();
+        let output = directory.output(Format::Json, Log::Events).unwrap();
         assert_eq!(output.finish().unwrap_err().path, Some(taken));
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use vtap_flow::{Event, EventFlag, Gap, Sink};
+use vtap_flow::{Answer, Event, EventFlag, Gap, Record, Sink};
 
 /// A set of event flags, written as their names with commas between: `SYN-ACK,RST`, or `all`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -122,6 +122,14 @@ impl<S: Sink> Sink for Filtered<S> {
 
     fn gap(&mut self, gap: &Gap) -> Result<(), S::Error> {
         self.sink.gap(gap)
+    }
+
+    fn record(&mut self, record: &Record) -> Result<(), S::Error> {
+        self.sink.record(record)
+    }
+
+    fn answer(&mut self, answer: &Answer) -> Result<(), S::Error> {
+        self.sink.answer(answer)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{FlagSet, text};
+use crate::{FlagSet, flow_text, text};
 
 /// How events are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -42,23 +42,35 @@ impl Format {
         }
     }
 
-    /// The file in an output directory.
-    pub const fn file_name(self) -> Option<&'static str> {
-        match self {
-            Self::Text => Some("events.txt"),
-            Self::Json => Some("events.json"),
-            Self::Azure => Some("flow-trace.json"),
-            Self::None => None,
+    /// The file of a log in an output directory; `None` where the format has none of it.
+    pub const fn file_name(self, log: Log) -> Option<&'static str> {
+        match (self, log) {
+            (Self::Text, Log::Events) => Some("events.txt"),
+            (Self::Json, Log::Events) => Some("events.json"),
+            (Self::Azure, Log::Events) => Some("flow-trace.json"),
+            (Self::Text, Log::Flows) => Some("flows.txt"),
+            (Self::Json, Log::Flows) => Some("flows.jsonl"),
+            (Self::Azure, Log::Flows) | (Self::None, _) => None,
         }
     }
 
-    /// What a file begins with before the first event: the headings of text, nothing elsewhere.
-    pub fn head(self) -> String {
-        match self {
-            Self::Text => text::headings(),
-            Self::Json | Self::Azure | Self::None => String::new(),
+    /// What a file begins with before the first row: the headings of text, nothing elsewhere.
+    pub fn head(self, log: Log) -> String {
+        match (self, log) {
+            (Self::Text, Log::Events) => text::headings(),
+            (Self::Text, Log::Flows) => flow_text::headings(),
+            (Self::Json | Self::Azure | Self::None, _) => String::new(),
         }
     }
+}
+
+/// What rows are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Log {
+    /// Packets of flows: events, and gaps of mirrors.
+    Events,
+    /// Flows as a whole.
+    Flows,
 }
 
 impl fmt::Display for Format {

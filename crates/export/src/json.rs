@@ -28,9 +28,11 @@
 //! is no flow.
 
 use std::io::{self, Write};
+use std::net::IpAddr;
 
+use vtap_flow::event::MAX_TAPS;
 use vtap_flow::{Event, Gap, Sink};
-use vtap_packet::Tunnel;
+use vtap_packet::{Protocol, Tunnel};
 
 use crate::batch::Batch;
 use crate::clock::Clock;
@@ -41,7 +43,7 @@ use crate::field::{self, text};
 #[derive(Debug)]
 pub struct Json<W> {
     pub(crate) batch: Batch<W>,
-    clock: Clock,
+    pub(crate) clock: Clock,
 }
 
 impl<W: Write> Json<W> {
@@ -93,7 +95,7 @@ fn row(out: &mut Vec<u8>, clock: &mut Clock, ids: &mut Ids, event: &Event) {
     text(out, r#"","dest_port":"#);
     field::number(out, event.dst.port());
     text(out, r#","proto":"TCP","community_id":""#);
-    ids.leave_room(out, event.src, event.dst);
+    ids.leave_room(out, Protocol::TCP, (event.src, event.dst));
     text(out, r#"","packet":"#);
     field::number(out, event.packet);
     if let Some(envelope) = &event.tunnel {
@@ -104,17 +106,17 @@ fn row(out: &mut Vec<u8>, clock: &mut Clock, ids: &mut Ids, event: &Event) {
             text(out, r#""}"#);
         }
     }
-    taps(out, event);
+    taps(out, event.taps);
     tcp(out, event);
     text(out, "}\n");
 }
 
-fn taps(out: &mut Vec<u8>, event: &Event) {
-    for (at, tap) in event.taps.iter().flatten().enumerate() {
+pub(crate) fn taps(out: &mut Vec<u8>, taps: [Option<IpAddr>; MAX_TAPS]) {
+    for (at, tap) in taps.iter().flatten().enumerate() {
         text(out, if at == 0 { r#","taps":[""# } else { r#"",""# });
         field::address(out, *tap);
     }
-    if event.taps.iter().any(Option::is_some) {
+    if taps.iter().any(Option::is_some) {
         text(out, r#""]"#);
     }
 }
@@ -135,7 +137,7 @@ fn gap_row(out: &mut Vec<u8>, clock: &mut Clock, gap: &Gap) {
     text(out, "\"}}\n");
 }
 
-fn tunnel(out: &mut Vec<u8>, tunnel: &Tunnel) {
+pub(crate) fn tunnel(out: &mut Vec<u8>, tunnel: &Tunnel) {
     text(out, r#","tunnel":{"src_ip":""#);
     field::address(out, tunnel.src);
     text(out, r#"","src_port":"#);

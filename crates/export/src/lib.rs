@@ -10,6 +10,7 @@
 //! | [`text`] | [`Text`]: aligned columns for people |
 //! | [`json`] | [`Json`]: one JSON object a line, in the envelope of Suricata's EVE |
 //! | [`azure`] | [`Azure`]: the flow trace of Azure Firewall, as it arrives in storage |
+//! | `flow_text`, `flow_json` | what [`Text`] and [`Json`] write of flows as a whole |
 //! | [`packets`] | [`Packets`](packets::Packets): one row a packet, with the verdict on it |
 //! | [`format`](mod@format) | [`Format`]: names, files, the events shown by default |
 //! | [`output`] | [`Output`]: any of them, chosen at run time |
@@ -45,6 +46,8 @@ pub mod directory;
 pub mod error;
 mod field;
 pub mod flags;
+mod flow_json;
+mod flow_text;
 pub mod format;
 pub mod json;
 pub mod output;
@@ -60,7 +63,7 @@ pub use azure::Azure;
 pub use directory::Directory;
 pub use error::Error;
 pub use flags::{Filtered, FlagSet, UnknownFlag};
-pub use format::{Format, UnknownFormat};
+pub use format::{Format, Log, UnknownFormat};
 pub use json::Json;
 pub use output::Output;
 pub use rotated::Rotated;

@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use vtap_files::Partial;
-use vtap_flow::{Event, Gap, Sink};
+use vtap_flow::{Event, Gap, Record, Sink};
+use vtap_networks::Description;
 
 use crate::rows::Rows;
-use crate::{Error, Format};
+use crate::{Error, Format, Log};
 
 /// Writes events in any [`Format`] to a stream or a file.
 ///
@@ -22,14 +23,26 @@ pub struct Output {
 }
 
 impl Output {
-    /// Writes to `stream`, standard output as a rule. It needs no buffer of its own.
-    pub fn stream(format: Format, stream: Box<dyn Write + Send>) -> Self {
-        Self { path: None, rows: Rows::new(format, Target::Stream(stream)) }
+    /// Writes to `stream`, standard output as a rule. It needs no buffer of its own. Rows of the
+    /// other log may follow, without headings of their own.
+    pub fn stream(format: Format, log: Log, stream: Box<dyn Write + Send>) -> Self {
+        Self { path: None, rows: Rows::new(format, &format.head(log), Target::Stream(stream)) }
     }
 
     /// Writes to a file that gets its name when this output is finished.
-    pub(crate) fn file(format: Format, file: Partial) -> Self {
-        Self { path: Some(file.path().to_path_buf()), rows: Rows::new(format, Target::File(file)) }
+    pub(crate) fn file(format: Format, log: Log, file: Partial) -> Self {
+        let path = Some(file.path().to_path_buf());
+        Self { path, rows: Rows::new(format, &format.head(log), Target::File(file)) }
+    }
+
+    /// Writes what is told of a flow, in a format that has a place for it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn flow(&mut self, record: &Record, description: &Description) -> Result<(), Error> {
+        let written = self.rows.flow(record, description);
+        written.map_err(|source| Error { path: self.path.clone(), source })
     }
 
     /// Writes nothing.

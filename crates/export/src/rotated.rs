@@ -4,7 +4,9 @@ use std::convert::Infallible;
 use std::io::{self, Write};
 
 use vtap_files::{Counters, Health, Leftovers, Rotating, Rotation};
-use vtap_flow::{Event, Gap, Sink};
+use vtap_flow::record::Phase;
+use vtap_flow::{Event, Gap, Record, Sink};
+use vtap_networks::Description;
 use vtap_packet::Timestamp;
 
 use crate::rows::Rows;
@@ -26,7 +28,7 @@ pub struct Rotated {
 
 impl Rotated {
     pub(crate) fn new(format: Format, rotating: Rotating, now: Timestamp) -> Self {
-        Self { rows: Rows::headless(format, Place { rotating, now }), taken: 0 }
+        Self { rows: Rows::new(format, "", Place { rotating, now }), taken: 0 }
     }
 
     /// For [`Format::None`]: writes nothing.
@@ -71,6 +73,14 @@ impl Rotated {
     /// Writes what was gathered, so that a reader sees it now and a kill leaves it.
     pub fn flush(&mut self) {
         self.write();
+    }
+
+    /// Takes what is told of a flow; that one has begun is no row.
+    pub fn flow(&mut self, record: &Record, description: &Description) {
+        if record.phase != Phase::Begin {
+            let taken = self.rows.flow(record, description);
+            let Ok(()) = self.take(taken);
+        }
     }
 
     /// What has changed for better or worse and was not told before; to be asked until `None`.
@@ -211,7 +221,7 @@ mod tests {
             let temp = tempfile::tempdir().unwrap();
             let directory = Directory::create(temp.path()).unwrap();
             let hourly = Rotation { every: Some(Duration::from_secs(3600)), ..any_space() };
-            let mut rotated = directory.rotated(format, hourly, START).unwrap();
+            let mut rotated = directory.rotated(format, Log::Events, hourly, START).unwrap();
             let events = [sample::syn(), sample::syn_ack(), sample::invalid()];
             rotated.event(&events[0]).unwrap();
             rotated.event(&events[1]).unwrap();
@@ -232,7 +242,7 @@ mod tests {
                     .map(|at| format!("{stem}-{at}.{extension}"))
             );
             let rows = |(_, text): &(String, String)| {
-                text.strip_prefix(format.head().as_str()).unwrap().to_owned()
+                text.strip_prefix(format.head(Log::Events).as_str()).unwrap().to_owned()
             };
             assert_eq!(files.iter().map(rows).collect::<String>(), whole(format, &events));
         }
@@ -243,7 +253,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let directory = Directory::create(temp.path()).unwrap();
         let hourly = Rotation { every: Some(Duration::from_secs(3600)), ..any_space() };
-        let mut rotated = directory.rotated(Format::Json, hourly, START).unwrap();
+        let mut rotated = directory.rotated(Format::Json, Log::Events, hourly, START).unwrap();
         rotated.event(&sample::syn()).unwrap();
         rotated.flush();
         rotated.event(&sample::syn_ack()).unwrap();
@@ -259,7 +269,7 @@ mod tests {
     fn none_writes_nothing_and_has_no_file() {
         let temp = tempfile::tempdir().unwrap();
         let directory = Directory::create(temp.path()).unwrap();
-        let mut rotated = directory.rotated(Format::None, any_space(), START).unwrap();
+        let mut rotated = directory.rotated(Format::None, Log::Events, any_space(), START).unwrap();
         rotated.event(&sample::syn()).unwrap();
         rotated.tick(START);
         let (counters, finished) = rotated.finish(START);
@@ -286,7 +296,7 @@ mod tests {
             let buffer_bytes = 100_000;
             let rotation =
                 Rotation { bytes, compression, min_free_bytes, buffer_bytes, ..any_space() };
-            let mut rotated = directory.rotated(format, rotation, START).unwrap();
+            let mut rotated = directory.rotated(format, Log::Events, rotation, START).unwrap();
             let kinds = [sample::syn(), sample::invalid(), sample::suppressed(), sample::plain_v6()];
             let (mut now, mut events) = (START, 0);
             for (count, seconds, is_flushed) in steps {
@@ -311,7 +321,7 @@ mod tests {
                 .map(|entry| fs::read(entry.unwrap().path()).unwrap())
                 .map(|bytes| if compression.is_some() { unpacked(&bytes) } else { bytes })
                 .map(|bytes| String::from_utf8(bytes).unwrap())
-                .map(|text| text.strip_prefix(format.head().as_str()).unwrap().lines().count())
+                .map(|text| text.strip_prefix(format.head(Log::Events).as_str()).unwrap().lines().count())
                 .sum();
             prop_assert_eq!(read as u64, counters.rows);
             prop_assert_eq!(counters.rows == 0, is_full || counters.accepted == 0);

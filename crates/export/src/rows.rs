@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use vtap_flow::{Event, Gap, Sink};
+use vtap_flow::{Event, Gap, Record, Sink};
+use vtap_networks::Description;
 
 use crate::{Azure, Format, Json, Text};
 
@@ -16,21 +17,23 @@ pub(crate) enum Rows<W: Write> {
 }
 
 impl<W: Write> Rows<W> {
-    /// Rows that begin with the head of the format.
-    pub(crate) fn new(format: Format, writer: W) -> Self {
+    /// Rows below `head`: that of the [format](Format::head), or nothing where the writer has seen
+    /// to it.
+    pub(crate) fn new(format: Format, head: &str, writer: W) -> Self {
         match format {
-            Format::Text => Self::Text(Text::new(writer)),
+            Format::Text => Self::Text(Text::with_head(writer, head)),
             Format::Json => Self::Json(Json::new(writer)),
             Format::Azure => Self::Azure(Azure::new(writer)),
             Format::None => Self::None,
         }
     }
 
-    /// Rows for a writer that has seen to the head, [`Format::head`], itself.
-    pub(crate) fn headless(format: Format, writer: W) -> Self {
-        match format {
-            Format::Text => Self::Text(Text::headless(writer)),
-            Format::Json | Format::Azure | Format::None => Self::new(format, writer),
+    /// Writes what is told of a flow, in a format that has a place for it.
+    pub(crate) fn flow(&mut self, record: &Record, description: &Description) -> io::Result<()> {
+        match self {
+            Self::Text(text) => text.flow(record, description),
+            Self::Json(json) => json.flow(record, description),
+            Self::Azure(_) | Self::None => Ok(()),
         }
     }
 

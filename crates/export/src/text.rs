@@ -23,19 +23,19 @@ use crate::field::{self, text};
 #[derive(Debug)]
 pub struct Text<W> {
     pub(crate) batch: Batch<W>,
-    layout: Layout,
+    pub(crate) layout: Layout,
 }
 
 impl<W: Write> Text<W> {
-    /// Writes to `writer`, which needs no buffer of its own. The headings are written even where
-    /// no event follows.
+    /// Writes events to `writer`, which needs no buffer of its own. The headings are written even
+    /// where no event follows.
     pub fn new(writer: W) -> Self {
-        Self { batch: Batch::new(writer, &headings()), layout: Layout::new() }
+        Self::with_head(writer, &headings())
     }
 
-    /// Writes rows only, to a writer that has the headings.
-    pub(crate) fn headless(writer: W) -> Self {
-        Self { batch: Batch::new(writer, ""), layout: Layout::new() }
+    /// Writes rows below a head, which may be empty.
+    pub(crate) fn with_head(writer: W, head: &str) -> Self {
+        Self { batch: Batch::new(writer, head), layout: Layout::new() }
     }
 
     /// Writes what was gathered and flushes the writer.
@@ -70,13 +70,13 @@ impl<W: Write> Sink for Text<W> {
 }
 
 /// `2025-12-01T00:00:00.000000000Z`
-const TIME: usize = 30;
+pub(crate) const TIME: usize = 30;
 /// A hundred million packets; more shift their own row.
 const PACKET: usize = 8;
 /// 24 bits.
 const VNI: usize = 8;
 /// `255.255.255.255:65535`
-const ENDPOINT: usize = 21;
+pub(crate) const ENDPOINT: usize = 21;
 /// `SYN-ACK`, `INVALID`
 const FLAG: usize = 7;
 /// `ESTABLISHED`
@@ -93,10 +93,10 @@ pub(crate) fn headings() -> String {
 
 /// What one row leaves to the next.
 #[derive(Debug)]
-struct Layout {
-    clock: Clock,
+pub(crate) struct Layout {
+    pub(crate) clock: Clock,
     /// How wide the address columns are by now.
-    endpoint: usize,
+    pub(crate) endpoint: usize,
     /// An endpoint to be measured.
     scratch: Vec<u8>,
 }
@@ -107,7 +107,7 @@ impl Layout {
     }
 
     /// Widens the address columns where `endpoint` needs it.
-    fn fit(&mut self, endpoint: SocketAddr) {
+    pub(crate) fn fit(&mut self, endpoint: SocketAddr) {
         if endpoint.is_ipv6() {
             self.scratch.clear();
             field::endpoint(&mut self.scratch, endpoint);
@@ -191,14 +191,14 @@ fn notes(out: &mut Vec<u8>, event: &Event) {
 }
 
 /// The cell that `put` appends, at the left of its column.
-fn left(out: &mut Vec<u8>, width: usize, put: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn left(out: &mut Vec<u8>, width: usize, put: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     put(out);
     spaces(out, (start + width + 1).saturating_sub(out.len()).max(1));
 }
 
 /// A number, or `-`, at the right of its column.
-fn right(out: &mut Vec<u8>, width: usize, number: Option<u64>) {
+pub(crate) fn right(out: &mut Vec<u8>, width: usize, number: Option<u64>) {
     let digits =
         number.map_or(1, |number| number.checked_ilog10().map_or(1, |log| log as usize + 1));
     spaces(out, width.saturating_sub(digits));

@@ -6,7 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io;
 
-use vtap_export::{Filtered, FlagSet, Format, Output};
+use vtap_export::{Filtered, FlagSet, Format, Log, Output};
 use vtap_flow::{Event, EventFlag, Reason, Side, Sink, State};
 use vtap_packet::{Timestamp, Tunnel, Vni};
 
@@ -72,7 +72,7 @@ fn event(number: u16) -> Event {
 #[test]
 fn no_format_allocates_for_an_event() {
     for format in Format::ALL {
-        let output = Output::stream(format, Box::new(io::sink()));
+        let output = Output::stream(format, Log::Events, Box::new(io::sink()));
         let mut sink = Filtered::new(output, FlagSet::ALL);
         sink.retransmissions = true;
         for number in 0..2000 {

@@ -70,6 +70,22 @@ pub enum FlowType {
     Unknown,
 }
 
+impl FlowType {
+    /// The name in every output format.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::IntraVNet => "IntraVNet",
+            Self::InterVNet => "InterVNet",
+            Self::S2S => "S2S",
+            Self::P2S => "P2S",
+            Self::AzurePublic => "AzurePublic",
+            Self::ExternalPublic => "ExternalPublic",
+            Self::UnknownPrivate => "UnknownPrivate",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
 /// Relative to the tapped network card.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {

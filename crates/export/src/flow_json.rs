@@ -1,0 +1,307 @@
+//! Flows as JSON lines, in the envelope of Suricata's EVE.
+//!
+//! ```json
+//! {"timestamp":"2025-12-01T00:00:07.000000000Z","event_type":"flow","src_ip":"10.0.1.4",
+//!  "src_port":50000,"dest_ip":"10.0.2.5","dest_port":443,"proto":"TCP",
+//!  "community_id":"1:w5mK5wZhrO6H5iu/D4VnkVuIIr8=","packet":1,
+//!  "tunnel":{"src_ip":"10.0.1.4","src_port":51111,"dest_ip":"10.9.0.5","dest_port":4789,
+//!            "vni":27,"depth":1},
+//!  "taps":["10.0.1.4"],
+//!  "flow":{"pkts_toserver":6,"pkts_toclient":5,"bytes_toserver":800,"bytes_toclient":4100,
+//!          "payload_toserver":540,"payload_toclient":3880,
+//!          "start":"2025-12-01T00:00:00.000000000Z","end":"2025-12-01T00:00:01.500000000Z",
+//!          "age":1,"duration":1.500,"state":"closed","reason":"fin"},
+//!  "tcp":{"tcp_flags":"1b","tcp_flags_ts":"1b","tcp_flags_tc":"1b","state":"TIME_WAIT",
+//!         "handshake":0.000812345,"syn_ack":0.000512000,"retransmissions_toserver":0,
+//!         "retransmissions_toclient":1,"invalid":0},
+//!  "conn_state":"SF","history":"ShADadfFT",
+//!  "ether":{"toserver":{"src_mac":"00:22:48:71:c2:05","dest_mac":"00:22:48:71:c2:99"},
+//!           "toclient":{"src_mac":"00:22:48:71:c2:99","dest_mac":"00:22:48:71:c2:05"}},
+//!  "dest_name":"www.example.com","via":{"toserver":"firewall"},"flow_type":"IntraVNet",
+//!  "direction":"outbound"}
+//! ```
+//!
+//! Source and destination are client and server of the flow. `timestamp` is the packet time at which
+//! the row was told, behind `flow.end` by as long as it took to know that nothing follows. `age` and
+//! `duration` are seconds from first to last packet. Keys come in this order, on one line, and are
+//! absent where there is nothing to say.
+//!
+//! A flow that goes on has a row of `event_type` `flow_update` every five minutes, whose counters are
+//! of the packets since the last one: a sum over rows of `flow` counts every packet once, and so
+//! does one over `flow_update` up to the last.
+
+use std::io::{self, Write};
+
+use vtap_flow::record::{Half, Link, Phase, Record, Traffic};
+use vtap_networks::{Description, Direction, End};
+use vtap_packet::{Mac, Protocol};
+
+use crate::clock::Clock;
+use crate::community::Ids;
+use crate::field::{self, text};
+use crate::json;
+
+impl<W: Write> json::Json<W> {
+    /// Writes what is told of a flow. That one has begun is no row.
+    ///
+    /// # Errors
+    ///
+    /// Those of the writer.
+    pub fn flow(&mut self, record: &Record, description: &Description) -> io::Result<()> {
+        if record.phase == Phase::Begin {
+            return Ok(());
+        }
+        self.batch.row(|out, ids| row(out, &mut self.clock, ids, record, description))
+    }
+}
+
+fn row(
+    out: &mut Vec<u8>,
+    clock: &mut Clock,
+    ids: &mut Ids,
+    record: &Record,
+    description: &Description,
+) {
+    text(out, r#"{"timestamp":""#);
+    clock.write(out, record.told);
+    let ended = matches!(record.phase, Phase::End(_));
+    text(out, if ended { r#"","event_type":"flow""# } else { r#"","event_type":"flow_update""# });
+    for (end, ip, port) in
+        [(record.client, "src_ip", "src_port"), (record.server, "dest_ip", "dest_port")]
+    {
+        key(out, ip);
+        text(out, r#"""#);
+        field::address(out, end.ip());
+        text(out, r#"""#);
+        key(out, port);
+        field::number(out, end.port());
+    }
+    text(out, r#","proto":""#);
+    protocol(out, record.protocol);
+    if !matches!(record.protocol, Protocol::ICMP | Protocol::ICMPV6) {
+        text(out, r#"","community_id":""#);
+        ids.leave_room(out, record.protocol, (record.client, record.server));
+    }
+    text(out, r#"","packet":"#);
+    field::number(out, record.packet);
+    if let Some(envelope) = &record.tunnel {
+        json::tunnel(out, envelope);
+        json::taps(out, record.taps);
+        if record.egress_only {
+            text(out, r#","egress_only":true,"nat":{"private_ip":""#);
+            field::address(out, envelope.src);
+            text(out, r#""}"#);
+        }
+    }
+    counters(out, clock, record);
+    tcp(out, record);
+    text(out, r#","conn_state":""#);
+    text(out, record.conn_state.name());
+    text(out, r#"","history":""#);
+    text(out, record.history.as_str());
+    text(out, r#"""#);
+    if record.midstream {
+        text(out, r#","midstream":true"#);
+    }
+    if let Some(missing) = record.missing {
+        text(out, r#","one_way":true,"missing":""#);
+        text(out, missing.name());
+        text(out, r#"""#);
+    }
+    ether(out, [record.to_server.link, record.to_client.link]);
+    described(out, description);
+    text(out, "}\n");
+}
+
+/// `,"key":`
+fn key(out: &mut Vec<u8>, key: &str) {
+    text(out, r#",""#);
+    text(out, key);
+    text(out, r#"":"#);
+}
+
+/// The first key of an object.
+fn first_key(out: &mut Vec<u8>, key: &str) {
+    text(out, r#"{""#);
+    text(out, key);
+    text(out, r#"":"#);
+}
+
+/// As Suricata names them; by number where it has no name for it.
+pub(crate) fn protocol(out: &mut Vec<u8>, protocol: Protocol) {
+    match protocol {
+        Protocol::TCP => text(out, "TCP"),
+        Protocol::UDP => text(out, "UDP"),
+        Protocol::ICMP => text(out, "ICMP"),
+        Protocol::ICMPV6 => text(out, "IPv6-ICMP"),
+        Protocol::SCTP => text(out, "SCTP"),
+        Protocol(47) => text(out, "GRE"),
+        Protocol(50) => text(out, "ESP"),
+        Protocol(51) => text(out, "AH"),
+        Protocol(number) => field::number(out, number),
+    }
+}
+
+fn counters(out: &mut Vec<u8>, clock: &mut Clock, record: &Record) {
+    let ended = matches!(record.phase, Phase::End(_));
+    let of = |half: &Half| if ended { half.total } else { half.since };
+    let (to_server, to_client) = (of(&record.to_server), of(&record.to_client));
+    text(out, r#","flow":"#);
+    first_key(out, "pkts_toserver");
+    field::number(out, to_server.packets);
+    key(out, "pkts_toclient");
+    field::number(out, to_client.packets);
+    let columns: [(&str, &str, fn(&Traffic) -> u64); 2] = [
+        ("bytes_toserver", "bytes_toclient", |traffic| traffic.bytes),
+        ("payload_toserver", "payload_toclient", |traffic| traffic.payload),
+    ];
+    for (toserver, toclient, count) in columns {
+        key(out, toserver);
+        field::number(out, count(&to_server));
+        key(out, toclient);
+        field::number(out, count(&to_client));
+    }
+    let age = record.end.since(record.start);
+    text(out, r#","start":""#);
+    clock.write(out, record.start);
+    text(out, r#"","end":""#);
+    clock.write(out, record.end);
+    text(out, r#"","age":"#);
+    field::number(out, age.as_secs());
+    key(out, "duration");
+    field::seconds(out, age);
+    text(out, r#","state":""#);
+    text(out, state(record));
+    if let Phase::End(ending) = record.phase {
+        text(out, r#"","reason":""#);
+        text(out, ending.name());
+    }
+    text(out, r#""}"#);
+}
+
+/// In Suricata's words: `new` until both sides were seen, `closed` behind FINs or a reset.
+fn state(record: &Record) -> &'static str {
+    use vtap_flow::record::ConnState::{
+        Oth, Rej, RstO, RstOs0, RstR, RstRh, S0, S1, S2, S3, SF, Sh, Shr,
+    };
+    let both = record.to_server.total.packets > 0 && record.to_client.total.packets > 0;
+    match record.conn_state {
+        SF | RstO | RstR | RstOs0 | RstRh | Rej if record.tcp.is_some() => "closed",
+        S1 | S2 | S3 => "established",
+        S0 | Sh | Shr | SF | RstO | RstR | RstOs0 | RstRh | Rej | Oth if both => "established",
+        _ => "new",
+    }
+}
+
+fn tcp(out: &mut Vec<u8>, record: &Record) {
+    let Some(tcp) = &record.tcp else { return };
+    let (to_server, to_client) = (&record.to_server, &record.to_client);
+    text(out, r#","tcp":"#);
+    // Writing to a vector cannot fail.
+    let _ = write!(
+        out,
+        r#"{{"tcp_flags":"{:02x}","tcp_flags_ts":"{:02x}","tcp_flags_tc":"{:02x}","state":"{}""#,
+        to_server.flags | to_client.flags,
+        to_server.flags,
+        to_client.flags,
+        tcp.state.map_or("NONE", |state| state.name()),
+    );
+    for (name, span) in [("handshake", tcp.handshake), ("syn_ack", tcp.syn_ack)] {
+        if let Some(span) = span {
+            key(out, name);
+            field::number(out, span.as_secs());
+            text(out, ".");
+            field::nine_digits(out, span.subsec_nanos());
+        }
+    }
+    key(out, "retransmissions_toserver");
+    field::number(out, to_server.retransmissions);
+    key(out, "retransmissions_toclient");
+    field::number(out, to_client.retransmissions);
+    key(out, "invalid");
+    field::number(out, tcp.invalid);
+    text(out, "}");
+}
+
+fn ether(out: &mut Vec<u8>, [to_server, to_client]: [Option<Link>; 2]) {
+    if to_server.is_none() && to_client.is_none() {
+        return;
+    }
+    let begin = out.len();
+    for (name, link) in [("toserver", to_server), ("toclient", to_client)] {
+        let Some(Link { src, dst, .. }) = link else { continue };
+        if out.len() == begin {
+            text(out, r#","ether":"#);
+            first_key(out, name);
+        } else {
+            key(out, name);
+        }
+        first_key(out, "src_mac");
+        mac(out, src);
+        key(out, "dest_mac");
+        mac(out, dst);
+        text(out, "}");
+    }
+    text(out, "}");
+}
+
+fn mac(out: &mut Vec<u8>, mac: Mac) {
+    let _ = write!(out, r#""{mac}""#);
+}
+
+fn described(out: &mut Vec<u8>, description: &Description) {
+    let ends = [("src", &description.client), ("dest", &description.server)];
+    for (side, End { name, label, vnet, subnet, on_premises }) in ends {
+        let facts = [
+            ("name", name.as_deref()),
+            ("label", *label),
+            ("vnet", vnet.as_deref()),
+            ("subnet", subnet.as_deref()),
+        ];
+        for (fact, value) in facts {
+            if let Some(value) = value {
+                let _ = write!(out, r#","{side}_{fact}":"#);
+                foreign(out, value);
+            }
+        }
+        if *on_premises {
+            let _ = write!(out, r#","{side}_on_premises":true"#);
+        }
+    }
+    let ways = [("toserver", &description.to_server), ("toclient", &description.to_client)];
+    let mut is_first = true;
+    for (name, via) in ways.iter().filter_map(|(name, way)| Some((*name, way.via.as_deref()?))) {
+        if is_first {
+            text(out, r#","via":"#);
+            first_key(out, name);
+        } else {
+            key(out, name);
+        }
+        is_first = false;
+        foreign(out, via);
+    }
+    if !is_first {
+        text(out, "}");
+    }
+    if description.asymmetric_path {
+        text(out, r#","asymmetric_path":true"#);
+    }
+    text(out, r#","flow_type":""#);
+    text(out, description.flow_type.name());
+    text(out, r#"""#);
+    if description.nic.is_some() {
+        text(
+            out,
+            match description.direction {
+                Direction::Inbound => r#","direction":"inbound""#,
+                Direction::Outbound => r#","direction":"outbound""#,
+            },
+        );
+    }
+}
+
+/// A string that is not ours, with what JSON has to have escaped.
+fn foreign(out: &mut Vec<u8>, value: &str) {
+    // Writing to a vector cannot fail.
+    let _ = serde_json::to_writer(out, value);
+}
