@@ -70,8 +70,18 @@ const fn eight_digits(number: u64) -> u64 {
 
 /// Appends a span in seconds, to the millisecond.
 pub(crate) fn seconds(out: &mut Vec<u8>, span: Duration) {
-    // Writing to a vector cannot fail.
-    let _ = write!(out, "{}.{:03}", span.as_secs(), span.subsec_millis());
+    number(out, span.as_secs());
+    out.push(b'.');
+    // Three digits behind a one.
+    let begin = out.len();
+    number(out, 1000 + span.subsec_millis());
+    out.remove(begin);
+}
+
+/// Appends a byte in hexadecimal, two digits.
+pub(crate) fn hex(out: &mut Vec<u8>, byte: u8) {
+    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+    out.extend_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
 }
 
 /// Appends an address in its usual form: dotted decimal, or as RFC 5952 has it. Inline as

@@ -32,7 +32,7 @@
 
 use std::io::{self, Write};
 
-use vtap_flow::record::{Half, Link, Phase, Record, Traffic};
+use vtap_flow::record::{Half, Link, Phase, Record};
 use vtap_networks::{Description, Direction, End};
 use vtap_packet::{Mac, Protocol};
 
@@ -151,16 +151,14 @@ fn counters(out: &mut Vec<u8>, clock: &mut Clock, record: &Record) {
     field::number(out, to_server.packets);
     key(out, "pkts_toclient");
     field::number(out, to_client.packets);
-    let columns: [(&str, &str, fn(&Traffic) -> u64); 2] = [
-        ("bytes_toserver", "bytes_toclient", |traffic| traffic.bytes),
-        ("payload_toserver", "payload_toclient", |traffic| traffic.payload),
-    ];
-    for (toserver, toclient, count) in columns {
-        key(out, toserver);
-        field::number(out, count(&to_server));
-        key(out, toclient);
-        field::number(out, count(&to_client));
-    }
+    key(out, "bytes_toserver");
+    field::number(out, to_server.bytes);
+    key(out, "bytes_toclient");
+    field::number(out, to_client.bytes);
+    key(out, "payload_toserver");
+    field::number(out, to_server.payload);
+    key(out, "payload_toclient");
+    field::number(out, to_client.payload);
     let age = record.end.since(record.start);
     text(out, r#","start":""#);
     clock.write(out, record.start);
@@ -196,16 +194,15 @@ fn state(record: &Record) -> &'static str {
 fn tcp(out: &mut Vec<u8>, record: &Record) {
     let Some(tcp) = &record.tcp else { return };
     let (to_server, to_client) = (&record.to_server, &record.to_client);
-    text(out, r#","tcp":"#);
-    // Writing to a vector cannot fail.
-    let _ = write!(
-        out,
-        r#"{{"tcp_flags":"{:02x}","tcp_flags_ts":"{:02x}","tcp_flags_tc":"{:02x}","state":"{}""#,
-        to_server.flags | to_client.flags,
-        to_server.flags,
-        to_client.flags,
-        tcp.state.map_or("NONE", |state| state.name()),
-    );
+    text(out, r#","tcp":{"tcp_flags":""#);
+    field::hex(out, to_server.flags | to_client.flags);
+    text(out, r#"","tcp_flags_ts":""#);
+    field::hex(out, to_server.flags);
+    text(out, r#"","tcp_flags_tc":""#);
+    field::hex(out, to_client.flags);
+    text(out, r#"","state":""#);
+    text(out, tcp.state.map_or("NONE", |state| state.name()));
+    text(out, r#"""#);
     for (name, span) in [("handshake", tcp.handshake), ("syn_ack", tcp.syn_ack)] {
         if let Some(span) = span {
             key(out, name);
@@ -245,13 +242,18 @@ fn ether(out: &mut Vec<u8>, [to_server, to_client]: [Option<Link>; 2]) {
     text(out, "}");
 }
 
-fn mac(out: &mut Vec<u8>, mac: Mac) {
-    let _ = write!(out, r#""{mac}""#);
+fn mac(out: &mut Vec<u8>, Mac(bytes): Mac) {
+    for (at, byte) in bytes.into_iter().enumerate() {
+        text(out, if at == 0 { r#"""# } else { ":" });
+        field::hex(out, byte);
+    }
+    text(out, r#"""#);
 }
 
 fn described(out: &mut Vec<u8>, description: &Description) {
     let ends = [("src", &description.client), ("dest", &description.server)];
-    for (side, End { name, label, vnet, subnet, on_premises }) in ends {
+    let known = ends.into_iter().filter(|(_, end)| **end != End::default());
+    for (side, End { name, label, vnet, subnet, on_premises }) in known {
         let facts = [
             ("name", name.as_deref()),
             ("label", *label),

@@ -179,6 +179,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::Log;
     use crate::{Directory, sample};
     use proptest::prelude::*;
 
@@ -204,7 +205,7 @@ mod tests {
 
     /// What the same events look like in one piece.
     fn whole(format: Format, events: &[Event]) -> String {
-        let mut rows = Rows::headless(format, Vec::new());
+        let mut rows = Rows::new(format, "", Vec::new());
         for event in events {
             rows.event(event).unwrap();
         }

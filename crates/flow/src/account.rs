@@ -1,5 +1,6 @@
 //! What is counted of one flow for its [record](crate::record).
 
+use std::mem;
 use std::time::Duration;
 
 use prefetch_index::prefetch_index;
@@ -8,33 +9,35 @@ use vtap_packet::{Mac, Seq, Timestamp, Tunnel};
 
 use crate::key::End;
 use crate::limits;
-use crate::read::Observed;
+use crate::read::{Observed, Occasion};
 use crate::record::{Ending, History, Traffic};
 use crate::segment::Segment;
 use crate::sight::TapId;
 use crate::wheel::Links;
 
-/// What most packets add to: two cache lines beside those of the [flow](crate::flow::Flow).
+/// What most packets add to: one cache line beside those of the [flow](crate::flow::Flow).
 #[derive(Debug)]
-#[repr(C, align(128))]
+#[repr(C, align(64))]
 pub(crate) struct Account {
     /// By [`End`].
     halves: [Half; 2],
-    pub(crate) start: Timestamp,
     /// Time of the last packet.
     pub(crate) last: Timestamp,
     /// Second in which the [wheel](crate::wheel) looks at it.
     pub(crate) second: u32,
     /// Why it is over, once it is: what still comes within [`limits::LINGER`] is its own.
     pub(crate) closed: Option<Ending>,
+    is_open: bool,
 }
 
-const _: () = assert!(size_of::<Account>() == 128);
+const _: () = assert!(size_of::<Account>() == 64);
 
-/// Of one end of the key.
+/// Of one end of the key. What was counted moves to [`Details`] before it would not fit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Half {
-    pub(crate) total: Traffic,
+    packets: u32,
+    bytes: u32,
+    payload: u32,
     /// The number behind the highest byte that was sent, once there was one.
     next: Seq,
     pub(crate) retransmissions: u32,
@@ -44,15 +47,35 @@ pub(crate) struct Half {
     has_next: bool,
 }
 
+/// Bytes that are moved: with those of one more packet, of as many bytes at most, they still fit.
+pub(crate) const MANY_BYTES: u32 = 1 << 31;
+
 impl Half {
     const NONE: Self = Self {
-        total: Traffic { packets: 0, bytes: 0, payload: 0 },
+        packets: 0,
+        bytes: 0,
+        payload: 0,
         next: Seq(0),
         retransmissions: 0,
         letters: Letters(0),
         flags: 0,
         has_next: false,
     };
+
+    /// Whether what was counted has to be moved.
+    #[inline(always)]
+    fn is_full(&self) -> bool {
+        // A datagram that was put together has its payload whole, and the bytes of one fragment.
+        self.bytes.max(self.payload) >= MANY_BYTES
+    }
+
+    const fn traffic(&self) -> Traffic {
+        Traffic {
+            packets: self.packets as u64,
+            bytes: self.bytes as u64,
+            payload: self.payload as u64,
+        }
+    }
 }
 
 /// Letters of the [history](History) that an end has, a bit each.
@@ -115,20 +138,20 @@ impl Letters {
 impl Account {
     pub(crate) const NONE: Self = Self {
         halves: [Half::NONE; 2],
-        start: Timestamp::EPOCH,
         last: Timestamp::EPOCH,
         second: 0,
         closed: None,
+        is_open: false,
     };
 
     pub(crate) fn begin(now: Timestamp) -> Self {
-        Self { start: now, last: now, ..Self::NONE }
+        Self { last: now, is_open: true, ..Self::NONE }
     }
 
-    /// Whether nothing was counted.
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.halves.iter().all(|half| half.total.packets == 0)
+    /// Whether there is no account.
+    #[inline(always)]
+    pub(crate) const fn is_empty(&self) -> bool {
+        !self.is_open
     }
 
     pub(crate) const fn half(&self, end: End) -> &Half {
@@ -139,15 +162,15 @@ impl Account {
         }
     }
 
-    /// Asks for both of its cache lines.
+    /// Asks for its cache line.
     #[inline(always)]
     pub(crate) fn prefetch(&self) {
         prefetch_index(self.halves, 0);
-        prefetch_index(std::slice::from_ref(&self.last), 0);
     }
 
     /// Counts a packet that says `letters`, and what its sequence numbers say. Gives the letters
-    /// that its end did not have before.
+    /// that its end did not have before, and whether what was counted is to be
+    /// [moved](Self::move_to).
     #[inline(always)]
     pub(crate) fn count(
         &mut self,
@@ -155,26 +178,28 @@ impl Account {
         observed: &Observed,
         letters: Letters,
         segment: Option<&Segment>,
-    ) -> Letters {
+    ) -> (Letters, bool) {
         self.last = self.last.max(now);
         // No branch: which end it is, is as good as random.
-        let Some(half) = self.halves.get_mut(observed.from as usize) else { return Letters(0) };
-        half.total.packets += 1;
-        half.total.bytes += u64::from(observed.len);
-        half.total.payload += u64::from(observed.payload);
+        let Some(half) = self.halves.get_mut(observed.from as usize) else {
+            return (Letters(0), false);
+        };
+        half.packets += 1;
+        half.bytes += observed.len;
+        half.payload += observed.payload;
         half.flags |= observed.flags;
         let letters = match segment {
             Some(segment) => letters.with(half.send(segment)),
             None => letters,
         };
-        half.add(letters)
+        (half.add(letters), half.is_full())
     }
 
-    /// Counts fragments that were not judged.
-    pub(crate) fn count_fragments(&mut self, from: End, packets: u32, bytes: u64) {
-        if let Some(half) = self.halves.get_mut(from as usize) {
-            half.total.packets += u64::from(packets);
-            half.total.bytes += bytes;
+    /// Moves what was counted of each end to its total.
+    pub(crate) fn move_to(&mut self, totals: &mut [Traffic; 2]) {
+        for (half, total) in self.halves.iter_mut().zip(totals) {
+            *total += half.traffic();
+            *half = Half { packets: 0, bytes: 0, payload: 0, ..*half };
         }
     }
 
@@ -241,28 +266,33 @@ impl Segment {
     }
 }
 
-/// What few packets add to.
+/// What few packets add to: the first line is for what some do, the rest for what is told.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Details {
-    /// By [`End`]: what was told of the total.
-    pub(crate) told: [Traffic; 2],
-    /// When something was told last; `None` before it was told that the flow has begun.
-    pub(crate) told_at: Option<Timestamp>,
-    pub(crate) links: Links,
-    /// Number of the packet that began it.
-    pub(crate) packet: u64,
-    pub(crate) tunnel: Option<Tunnel>,
-    /// By [`End`].
-    pub(crate) macs: [Option<Macs>; 2],
     /// Letters of the higher end have their upper bit set.
     history: [u8; History::LETTERS],
     letters: u8,
     pub(crate) midstream: bool,
+    /// By [`End`].
+    pub(crate) macs: [Option<Macs>; 2],
+    pub(crate) links: Links,
+    /// By [`End`]: what was moved here, and what of that was told.
+    pub(crate) totals: [Traffic; 2],
+    pub(crate) told: [Traffic; 2],
+    pub(crate) start: Timestamp,
+    /// When something was told last; `None` before it was told that the flow has begun.
+    pub(crate) told_at: Option<Timestamp>,
+    /// Number of the packet that began it.
+    pub(crate) packet: u64,
+    pub(crate) tunnel: Option<Tunnel>,
     pub(crate) invalid: u32,
     pub(crate) syn: Option<Timestamp>,
     pub(crate) syn_ack: Option<Duration>,
     pub(crate) handshake: Option<Duration>,
 }
+
+const _: () = assert!(mem::offset_of!(Details, totals) <= 64);
 
 /// Link addresses of the first packet of an end, and the tap that has shown it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -276,7 +306,9 @@ const HIGHER: u8 = 0x80;
 
 impl Details {
     pub(crate) const NONE: Self = Self {
+        totals: [Traffic { packets: 0, bytes: 0, payload: 0 }; 2],
         told: [Traffic { packets: 0, bytes: 0, payload: 0 }; 2],
+        start: Timestamp::EPOCH,
         told_at: None,
         links: Links::UNLINKED,
         packet: 0,
@@ -291,20 +323,23 @@ impl Details {
         handshake: None,
     };
 
-    pub(crate) const fn begin(packet: u64, tunnel: Option<Tunnel>) -> Self {
-        Self { packet, tunnel, ..Self::NONE }
+    pub(crate) const fn begin(occasion: &Occasion) -> Self {
+        let Occasion { time: start, number: packet, tunnel } = *occasion;
+        Self { start, packet, tunnel, ..Self::NONE }
     }
 
     /// Adds letters that are new of an end.
     pub(crate) fn write(&mut self, from: End, new: Letters) {
         let end = if from == End::Higher { HIGHER } else { 0 };
-        for (bit, letter) in Letters::ALL.iter().enumerate() {
-            if new.has(Letters(1 << bit))
-                && let Some(place) = self.history.get_mut(usize::from(self.letters))
-            {
+        let mut left = new.0;
+        while left != 0 {
+            let letter = Letters::ALL.get(left.trailing_zeros() as usize);
+            let place = self.history.get_mut(usize::from(self.letters));
+            if let (Some(letter), Some(place)) = (letter, place) {
                 *place = letter | end;
                 self.letters += 1;
             }
+            left &= left - 1;
         }
     }
 

@@ -3,9 +3,11 @@
 //! A flow of the table may outlast its record: conntrack remembers a closed connection for
 //! minutes, an idle one for days. What comes after the record was told begins another.
 
+use std::mem;
+
 use vtap_packet::{Mac, Protocol, Timestamp};
 
-use crate::account::{Account, Details, Letters, Macs};
+use crate::account::{Account, Details, Letters, MANY_BYTES, Macs};
 use crate::cold::Cold;
 use crate::conn_state;
 use crate::flow::Flow;
@@ -77,17 +79,23 @@ impl Accounts {
         let Seen { occasion, observed, segment, .. } = seen;
         if let Some(account) = self.places.accounts.get_mut(at as usize)
             && !account.is_empty()
+            && observed.len < MANY_BYTES
         {
-            let new = account.count(occasion.time, observed, Letters::of(observed), segment);
+            let (new, is_full) =
+                account.count(occasion.time, observed, Letters::of(observed), segment);
             self.recorded.packets += 1;
+            if is_full {
+                self.move_counts(at);
+            }
             if !new.is_empty() {
                 self.note(at, seen, new);
             }
             return;
         }
+        let is_new = self.places.accounts.get(at as usize).is_none_or(Account::is_empty);
         self.count(at, seen, Letters::of(observed));
-        // The connection is one that has had a record before, or is known from before it began.
-        if let Some(details) = self.places.details.get_mut(at as usize) {
+        if let Some(details) = self.places.details.get_mut(at as usize).filter(|_| is_new) {
+            // The connection has had a record before.
             details.midstream = true;
         }
     }
@@ -97,8 +105,21 @@ impl Accounts {
     pub(crate) fn count(&mut self, at: u32, seen: Seen<'_>, letters: Letters) {
         let Seen { occasion, observed, segment, .. } = seen;
         self.begin(at, occasion);
-        let Some(account) = self.places.accounts.get_mut(at as usize) else { return };
-        let new = account.count(occasion.time, observed, letters, segment);
+        let Places { accounts, details } = &mut self.places;
+        let place = accounts.get_mut(at as usize).zip(details.get_mut(at as usize));
+        let Some((account, details)) = place else { return };
+        let mut observed = *observed;
+        if observed.len.max(observed.payload) >= MANY_BYTES
+            && let Some(total) = details.totals.get_mut(observed.from as usize)
+        {
+            // A header may say so.
+            let (bytes, payload) = (mem::take(&mut observed.len), mem::take(&mut observed.payload));
+            *total += Traffic { packets: 0, bytes: bytes.into(), payload: payload.into() };
+        }
+        let (new, is_full) = account.count(occasion.time, &observed, letters, segment);
+        if is_full {
+            account.move_to(&mut details.totals);
+        }
         self.recorded.packets += 1;
         self.note(at, seen, new);
     }
@@ -115,7 +136,7 @@ impl Accounts {
         let Some((account, details)) = place else { return };
         if account.is_empty() {
             *account = Account::begin(now);
-            *details = Details::begin(occasion.number, occasion.tunnel);
+            *details = Details::begin(occasion);
             self.wheel.hang(&mut self.places, at, now, now + limits::BEGIN);
             self.recorded.flows += 1;
         }
@@ -127,6 +148,16 @@ impl Accounts {
             && let Some(details) = self.places.details.get_mut(at as usize)
         {
             details.write(from, account.add(from, letters));
+        }
+    }
+
+    #[cold]
+    fn move_counts(&mut self, at: u32) {
+        let Places { accounts, details } = &mut self.places;
+        if let Some((account, details)) =
+            accounts.get_mut(at as usize).zip(details.get_mut(at as usize))
+        {
+            account.move_to(&mut details.totals);
         }
     }
 
@@ -150,9 +181,11 @@ impl Accounts {
 
     /// Counts fragments that were not judged, if the flow has an account.
     pub(crate) fn count_fragments(&mut self, at: u32, from: End, packets: u32, bytes: u64) {
-        let account = self.places.accounts.get_mut(at as usize);
-        if let Some(account) = account.filter(|account| !account.is_empty()) {
-            account.count_fragments(from, packets, bytes);
+        let Places { accounts, details } = &mut self.places;
+        let known = accounts.get(at as usize).is_some_and(|account| !account.is_empty());
+        let details = details.get_mut(at as usize).filter(|_| known);
+        if let Some(total) = details.and_then(|details| details.totals.get_mut(from as usize)) {
+            *total += Traffic { packets: packets.into(), bytes, payload: 0 };
             self.recorded.packets += u64::from(packets);
         }
     }
@@ -213,7 +246,7 @@ impl Accounts {
             return self.tell(at, now, Phase::End(account.silence()), known);
         }
         let next = match details.told_at {
-            None => account.start + limits::BEGIN,
+            None => details.start + limits::BEGIN,
             Some(told) => told + limits::CONTINUE,
         };
         let (phase, next) = match details.told_at {
@@ -243,12 +276,14 @@ impl Accounts {
         let Places { accounts, details } = &mut self.places;
         let (account, details) = accounts.get_mut(at as usize).zip(details.get_mut(at as usize))?;
         details.told_at = Some(now);
+        account.move_to(&mut details.totals);
         let mut half = |end: End| {
             let counted = account.half(end);
+            let total = *details.totals.get(end as usize)?;
             let told = details.told.get_mut(end as usize)?;
             let mut half = Half {
-                total: counted.total,
-                since: counted.total.beyond(*told),
+                total,
+                since: total.beyond(*told),
                 retransmissions: counted.retransmissions,
                 flags: counted.flags,
                 link: None,
@@ -256,7 +291,7 @@ impl Accounts {
             if phase == Phase::Begin {
                 half.since = Traffic::default();
             } else {
-                *told = counted.total;
+                *told = total;
             }
             let macs = details.macs.get(end as usize).copied().flatten();
             half.link = macs.map(|Macs { dst, src, tap }| Link {
@@ -284,7 +319,7 @@ impl Accounts {
             server: flow.key.named(server),
             tunnel: details.tunnel,
             taps: taps.shown(cold.taps, details.tunnel),
-            start: account.start,
+            start: details.start,
             end: account.last,
             told: now,
             to_server,
