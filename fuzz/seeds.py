@@ -3,7 +3,7 @@
 
 pcap, pcapng, pipeline: captures as they are. decap: their frames, in the shape that targets/decap.rs reads. tracker: the
 segments of the conntrack scenarios, as the steps that src/script.rs reads (offsets and lengths go to the nearest that a step
-can say, so a seed is like its scenario, not equal to it).
+can say, so a seed is like its scenario, not equal to it). answer: DNS responses, made here.
 """
 
 import pathlib
@@ -87,6 +87,28 @@ def steps(path, profile):
     return bytes(seed)
 
 
+def name(text):
+    return b"".join(bytes([len(label)]) + label.encode() for label in text.split(".")) + b"\0"
+
+
+def response(asked, kind, *records):
+    """A DNS response to a question; each record is (owner, type, data), an owner may be a compression pointer."""
+    message = struct.pack(">6H", 1, 0x8180, 1, len(records), 0, 0) + name(asked) + struct.pack(">2H", kind, 1)
+    for owner, kind, data in records:
+        message += (owner if isinstance(owner, bytes) else name(owner)) + struct.pack(">2HIH", kind, 1, 60, len(data)) + data
+    return message
+
+
+def responses():
+    question, store = b"\xc0\x0c", "blob.tyo22prdstr05a.store.core.windows.net"
+    yield "address", response("a.example", 1, (question, 1, bytes([192, 0, 2, 1])))
+    yield "address-ipv6", response("a.example", 28, (question, 28, bytes(15) + b"\1"))
+    chain = [(question, 5, name(store)), (store, 1, bytes([20, 150, 4, 4])), (store, 1, bytes([20, 150, 7, 4]))]
+    yield "chain", response("account.blob.core.windows.net", 1, *chain)
+    yield "chain-reversed", response("account.blob.core.windows.net", 1, *reversed(chain))
+    yield "loop", response("a.example", 1, (question, 5, name("b.example")), ("b.example", 5, question))
+
+
 def write(target, name, data):
     if 0 < len(data) <= LARGEST:
         (SEEDS / target / name).write_bytes(data)
@@ -94,7 +116,7 @@ def write(target, name, data):
 
 def main():
     shutil.rmtree(SEEDS, ignore_errors=True)
-    for target in ("pcap", "pcapng", "decap", "tracker", "pipeline"):
+    for target in ("pcap", "pcapng", "decap", "tracker", "pipeline", "answer"):
         (SEEDS / target).mkdir(parents=True)
     taps = sorted(DATA.glob("tap/**/*.pcap")) + sorted(DATA.glob("azure/*.pcap"))
     for path in taps:
@@ -106,6 +128,8 @@ def main():
     for name in ("142_icmp_error", "145_ip_oddities", "146_fragments"):
         write("pipeline", name, (DATA / "conntrack" / f"{name}.pcap").read_bytes())
     write("pcapng", "http.pcapng", (DATA / "tap" / "http.pcapng").read_bytes())
+    for kind, message in responses():
+        write("answer", kind, message)
     for index, path in enumerate(sorted(DATA.glob("conntrack/*.pcap"))):
         seed = steps(path, profile=index % 2)
         write("tracker", path.stem, seed)
