@@ -13,7 +13,8 @@ pub struct Description {
     pub server: End,
     /// Between what kinds of networks it is.
     pub flow_type: FlowType,
-    /// The tapped network card that has shown it; `None` where frames have no MAC addresses.
+    /// The tapped network card that has shown it; `None` where frames have no MAC addresses, or where
+    /// nothing tells yet which of two it is.
     pub nic: Option<Mac>,
     /// Whether the client's packets leave that card or reach it.
     pub direction: Direction,
@@ -21,16 +22,18 @@ pub struct Description {
     pub to_server: Way,
     /// The way of the server's packets.
     pub to_client: Way,
-    /// Both directions were seen by one tap, and go different ways.
+    /// Both directions were seen by one tap, and go different ways: two gateways, or a gateway one
+    /// way and none the other.
     pub asymmetric_path: bool,
 }
 
 /// What is known of an address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct End {
-    /// The name that a DNS answer in the traffic has given it, the one that was asked for.
+    /// Its name: the one that the file gives it, or else the one that was asked for when a DNS answer
+    /// in the traffic named it.
     pub name: Option<Arc<str>>,
-    /// What the platform uses the address for: `health-probe`, `imds` ...
+    /// What the platform uses the address for: `health-probe`, `imds` ... docs/networks.md has all.
     pub label: Option<&'static str>,
     /// The virtual network that it lies in.
     pub vnet: Option<Arc<str>>,
@@ -48,7 +51,7 @@ pub struct Way {
     pub via: Option<Arc<str>>,
 }
 
-/// As traffic analytics tells them.
+/// As traffic analytics tells them; the malicious ones apart, which nobody here knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FlowType {
     /// Both ends in one virtual network.
