@@ -48,6 +48,7 @@ EXPECTED = {
     "both-ends.pcap": (SLL2, [TWICE] * 3),
     "snat-egress.pcap": (SLL2, ["c:S c:A c:PA c:A c:FA"] * 3),
     "router.pcap": (SLL2, [TWICE] * 3),
+    "two-routers.pcap": (SLL2, [f"{OPEN} ([cs]:P?A )+{CLOSE_BY_SERVER}"] * 2),
     "gap.pcap": (
         SLL2,
         [CLOSED_BY_CLIENT, CLOSED_BY_SERVER] * 2

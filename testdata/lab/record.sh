@@ -218,6 +218,11 @@ record_router() {
   one router.pcap several
 }
 
+record_two_routers() {
+  scenario two-routers
+  one two-routers.pcap named
+}
+
 record_gap() {
   local absence
   scenario gap
@@ -230,7 +235,7 @@ record_gap() {
 }
 
 records=(http http-sll http-ethernet snaplen snaplen-options ssh refused reset half-closed asymmetric asymmetric-reply
-  ipv6 ipv6-outer icmp-unreachable both-ends snat-egress router gap)
+  ipv6 ipv6-outer icmp-unreachable both-ends snat-egress router two-routers gap)
 
 # --- main
 

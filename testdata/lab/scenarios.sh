@@ -14,7 +14,7 @@
 #   ./scenarios.sh list                 the names
 #   ./scenarios.sh help                 this text
 #
-# Addresses: vm 10.0.2.4 (the client), srv 10.0.2.6, rtr 10.0.2.5, col 10.1.1.4. In all but `router` the client is tapped.
+# Addresses: vm 10.0.2.4 (the client), srv 10.0.2.6, rtr 10.0.2.5, bck 10.0.2.7, col 10.1.1.4. In all but `router` the client is tapped.
 #
 #   fragments       an MTU of 1500 on the way to the collector: envelopes of full-sized frames go in two fragments
 #   both-ends       client and server are tapped, same VNI: each packet is mirrored by its sender and by its receiver
@@ -26,6 +26,8 @@
 #   any             the collector has a VXLAN device for the mirror's VNI, vx0: `-i any` has each packet twice. Its socket
 #                   takes UDP port 4789 there
 #   router          client and server reach each other through the tapped rtr, which has one NIC: in and out again
+#   two-routers     the client reaches the server through rtr, the server the client through another router, bck: as where a
+#                   route to a firewall is missing on one side
 #
 # With nothing bound to UDP port 4789 in PREFIX-col, its kernel answers mirrored packets with ICMP port unreachable.
 #
@@ -36,8 +38,8 @@ set -Eeuo pipefail
 
 prefix=${TAPLAB_PREFIX:-tap}
 offload=${TAPLAB_OFFLOAD:-keep}
-net=$prefix-net vm=$prefix-vm srv=$prefix-srv rtr=$prefix-rtr col=$prefix-col
-scenarios=(fragments both-ends both-ends-vnis asymmetric snat-egress gap any router)
+net=$prefix-net vm=$prefix-vm srv=$prefix-srv rtr=$prefix-rtr bck=$prefix-bck col=$prefix-col
+scenarios=(fragments both-ends both-ends-vnis asymmetric snat-egress gap any router two-routers)
 
 fail() {
   printf 'scenarios: %s\n' "$1" >&2
@@ -180,14 +182,32 @@ up_any() {
   ip -n "$col" link set vx0 up
 }
 
+# router NAMESPACE LAST_BYTE: with one NIC; the last byte is that of its addresses.
+router() {
+  namespace "$1"
+  ip netns exec "$1" sysctl -q net.ipv4.ip_forward=1
+  nic "$1" nic0 customers "02:00:0a:00:02:0$2" "10.0.2.$2/24"
+}
+
+# routes THERE BACK: the last bytes of the routers between client and server.
+routes() {
+  ip -n "$vm" route add 10.0.2.6/32 via "10.0.2.$1" dev nic0
+  ip -n "$srv" route add 10.0.2.4/32 via "10.0.2.$2" dev nic0
+}
+
 up_router() {
   hosts 10.0.2.6/24
-  namespace "$rtr"
-  ip netns exec "$rtr" sysctl -q net.ipv4.ip_forward=1
-  nic "$rtr" nic0 customers 02:00:0a:00:02:05 10.0.2.5/24
-  ip -n "$vm" route add 10.0.2.6/32 via 10.0.2.5 dev nic0
-  ip -n "$srv" route add 10.0.2.4/32 via 10.0.2.5 dev nic0
+  router "$rtr" 5
+  routes 5 5
   tap "$rtr" 27 5 ingress egress
+}
+
+up_two_routers() {
+  hosts 10.0.2.6/24
+  router "$rtr" 5
+  router "$bck" 7
+  routes 5 7
+  tap "$vm" 27 4 ingress egress
 }
 
 up() {
@@ -199,7 +219,7 @@ up() {
 
 down() {
   local ns
-  for ns in "$net" "$vm" "$srv" "$rtr" "$col"; do
+  for ns in "$net" "$vm" "$srv" "$rtr" "$bck" "$col"; do
     if [[ -e /run/netns/$ns ]]; then ip netns del "$ns"; fi
   done
 }

@@ -24,6 +24,7 @@ from typing import Callable
 sys.dont_write_bytecode = True
 
 import exchange
+import resolve
 from sockets import TIMEOUT_SECONDS, close_with_reset, connect, read_to_end, read_until, receive_exactly
 
 # Long enough for the peer's ACK to go out by itself (delayed ACKs wait 40 ms), so that segment order does not vary.
@@ -177,6 +178,7 @@ SESSIONS = {
     "reset": Session(8082, reset_client, reset_server, connections=2),
     "half-closed": Session(8083, half_closed_client, half_closed_server),
     "bulk": Session(8084, exchange.bulk_client, exchange.server, connections=3, at_once=True),
+    "named": Session(resolve.PORT, resolve.client, resolve.server, connections=2),
     "gap": Session(8085, exchange.gap_client, exchange.server, connections=len(exchange.TALKERS), at_once=True),
 }
 
