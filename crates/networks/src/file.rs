@@ -81,7 +81,10 @@ pub(crate) fn read(text: &str) -> Result<Networks, Vec<Mistake>> {
     match toml::from_str::<File>(text) {
         Ok(file) => reader.file(&file),
         Err(error) => {
-            let message = error.message().replace('\n', ", ");
+            let mut message = error.message().replace('\n', ", ");
+            if message.ends_with("expected a sequence") {
+                message += ": a list is in brackets, and a table in two, as in [[vnet]]";
+            }
             reader.refuse(error.span().unwrap_or_default(), message);
         }
     }

@@ -1,3 +1,8 @@
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use proptest::prelude::*;
+
 use super::*;
 
 fn parse(text: &str) -> Result<Networks, Error> {
@@ -155,7 +160,11 @@ fn an_unknown_key_or_kind_and_a_missing_one_are_refused_in_their_place() {
              `expressroute`, `nva`, `nat`, `load-balancer`",
         ),
         ("[[vnet]\n", "networks.toml:1: "),
-        ("[vnet]\nname = 'a'", "networks.toml:1: invalid type: map, expected a sequence"),
+        (
+            "[vnet]\nname = 'a'",
+            "networks.toml:1: invalid type: map, expected a sequence: a list is in brackets, and a \
+             table in two, as in [[vnet]]",
+        ),
     ];
     for (text, expected) in table {
         let wrong = wrong(text);
@@ -167,4 +176,31 @@ fn an_unknown_key_or_kind_and_a_missing_one_are_refused_in_their_place() {
 fn a_file_that_cannot_be_read_is_named() {
     let error = Networks::load(Path::new("/nowhere/networks.toml")).unwrap_err().to_string();
     assert!(error.starts_with("/nowhere/networks.toml: cannot read: "), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn an_address_lies_in_the_narrowest_of_any_ranges(
+        ranges in proptest::collection::btree_set((0u32..16, 20u8..=32), 1..30),
+        addresses in proptest::collection::vec(0u32..0x1_0000, 1..30),
+    ) {
+        let range = |(n, len): (u32, u8)| {
+            let address = IpAddr::from((0x0a00_0000 + n * 0x111).to_be_bytes());
+            IpNet::new(address, len).unwrap().trunc()
+        };
+        let ranges: BTreeSet<IpNet> = ranges.into_iter().map(range).collect();
+        let mut text = String::new();
+        for range in &ranges {
+            writeln!(text, "[[vnet]]\nname = '{range}'\naddress_space = ['{range}']").unwrap();
+        }
+        let networks = parse(&text).unwrap();
+        for address in addresses {
+            let address = IpAddr::from((0x0a00_0000 + address).to_be_bytes());
+            let around = ranges.iter().filter(|range| range.contains(&address));
+            let narrowest = around.max_by_key(|range| range.prefix_len());
+            let expected = narrowest
+                .map(|range| Place::VNet { name: range.to_string().into(), subnet: None });
+            prop_assert_eq!(networks.place(address), expected.as_ref());
+        }
+    }
 }
