@@ -223,6 +223,16 @@ pub(crate) struct Output {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 
+    /// What is written, with commas between: events (what happened to each connection) and flows
+    /// (who talked to whom, how much, which way)
+    /// [default: events; with --out both]
+    #[arg(long, value_enum, value_name = "LOGS", value_delimiter = ',')]
+    pub(crate) logs: Option<Vec<LogName>>,
+
+    /// Networks, gateways and sites by name, for the rows of flows
+    #[arg(long, value_name = "FILE")]
+    pub(crate) networks: Option<PathBuf>,
+
     /// Which events: names with commas between, or all
     /// [default: all; for azure SYN-ACK,FIN,FIN-ACK,RST,INVALID]
     #[arg(long, value_name = "FLAGS")]
@@ -235,6 +245,29 @@ pub(crate) struct Output {
     /// The resourceId in rows of the firewall's shape
     #[arg(long, value_name = "ID")]
     pub(crate) resource_id: Option<String>,
+}
+
+impl Output {
+    /// The logs that are written.
+    pub(crate) fn logs(&self) -> &[LogName] {
+        let default: &[_] = match self.out {
+            Some(_) => &[LogName::Events, LogName::Flows],
+            None => &[LogName::Events],
+        };
+        self.logs.as_deref().unwrap_or(default)
+    }
+
+    /// Whether flows are counted for any of them.
+    pub(crate) fn records(&self) -> bool {
+        self.logs().iter().any(|log| *log != LogName::Events)
+    }
+}
+
+/// What can be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogName {
+    Events,
+    Flows,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

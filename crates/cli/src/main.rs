@@ -22,6 +22,7 @@ mod collect;
 mod compare;
 mod decap;
 mod doctor;
+mod logs;
 mod plan;
 mod progress;
 mod replay;

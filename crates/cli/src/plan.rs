@@ -9,8 +9,8 @@ use std::thread;
 use anyhow::Context;
 use vtap_capture::Inputs;
 use vtap_decap::{Decap, PortSet};
-use vtap_export::{Directory, Filtered, Output};
 use vtap_flow::{Checksum, Config, Copies, Profile, Tracker};
+use vtap_networks::{Describer, Networks};
 #[cfg(feature = "live")]
 use vtap_pipeline::Filter;
 use vtap_pipeline::Pipeline;
@@ -85,13 +85,23 @@ pub(crate) fn processors() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// What is known of addresses beside what the traffic shows.
+pub(crate) fn describer(file: Option<&Path>) -> anyhow::Result<Describer> {
+    let networks = match file {
+        Some(file) => Networks::load(file)?,
+        None => Networks::default(),
+    };
+    Ok(Describer::new(networks))
+}
+
 /// The whole belt, filters included.
-pub(crate) fn tracking_pipeline(
+pub(crate) fn pipeline(
     input: &args::Input,
     envelope: &args::Envelope,
     args: &args::Tracking,
+    tracking: Config,
 ) -> anyhow::Result<Pipeline> {
-    let mut pipeline = Pipeline::new(decap(envelope), Some(Tracker::new(tracking(args))));
+    let mut pipeline = Pipeline::new(decap(envelope), Some(Tracker::new(tracking)));
     pipeline.intake.plain = args.plain;
     #[cfg(feature = "live")]
     {
@@ -109,18 +119,6 @@ pub(crate) fn filter(expression: Option<&str>) -> anyhow::Result<Option<Filter>>
     let Some(expression) = expression else { return Ok(None) };
     let mut programs = vtap_capture::FilterSet::new(expression)?;
     Ok(Some(Box::new(move |packet| programs.matches(packet.link, packet.data))))
-}
-
-pub(crate) fn sink(args: &args::Output) -> anyhow::Result<Filtered<Output>> {
-    let mut output = match &args.out {
-        Some(directory) => Directory::create(directory)?.output(args.format)?,
-        None => Output::stream(args.format, Box::new(io::stdout())),
-    };
-    if let Some(id) = &args.resource_id {
-        output.set_resource_id(id);
-    }
-    let flags = args.flags.unwrap_or_else(|| args.format.flags());
-    Ok(Filtered { sink: output, flags, retransmissions: args.retransmissions })
 }
 
 /// A file, or standard output for `-`.

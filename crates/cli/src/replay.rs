@@ -1,17 +1,19 @@
 //! `vtap replay`: the flow trace of captures.
 
+use vtap_flow::Config;
 use vtap_pipeline::RunError;
 
 use crate::args::Replay;
+use crate::logs::Logs;
 use crate::progress::Clock;
 use crate::summary::Summary;
 use crate::{Finish, plan};
 
 pub(crate) fn run(args: &Replay) -> anyhow::Result<Finish> {
-    let tracking = plan::tracking(&args.tracking);
-    let mut pipeline = plan::tracking_pipeline(&args.input, &args.envelope, &args.tracking)?;
+    let tracking = Config { records: args.output.records(), ..plan::tracking(&args.tracking) };
+    let mut pipeline = plan::pipeline(&args.input, &args.envelope, &args.tracking, tracking)?;
     let mut inputs = plan::inputs(&args.input, args.summary.path().as_slice())?;
-    let mut sink = plan::sink(&args.output)?;
+    let mut sink = Logs::open(&args.output)?;
     let mut clock = Clock::start(args.speed);
 
     let ran = if plan::threads(args) > 1 {
@@ -26,7 +28,7 @@ pub(crate) fn run(args: &Replay) -> anyhow::Result<Finish> {
         // What was read until then is told all the same.
         Err(RunError::Capture(error)) => (pipeline.finish(&mut sink)?, Some(error)),
     };
-    sink.sink.finish()?;
+    sink.finish()?;
 
     let summary =
         Summary::new(&report, &inputs, failed.as_ref(), clock.elapsed()).warm_up(tracking.warm_up);

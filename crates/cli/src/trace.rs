@@ -12,7 +12,12 @@ use crate::summary::Summary;
 use crate::{Finish, Silent, plan};
 
 pub(crate) fn run(args: &Trace) -> anyhow::Result<Finish> {
-    let mut pipeline = plan::tracking_pipeline(&args.input, &args.envelope, &args.tracking)?;
+    let mut pipeline = plan::pipeline(
+        &args.input,
+        &args.envelope,
+        &args.tracking,
+        plan::tracking(&args.tracking),
+    )?;
     let mut inputs = plan::inputs(&args.input, &[])?;
     let mut rows = match args.format {
         TraceFormat::Text => Packets::text(io::stdout()),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use vtap_capture::Source;
 use vtap_decap::Decap;
-use vtap_export::{Filtered, Format, Json, Output};
+use vtap_export::{Filtered, Format, Json, Log, Output};
 use vtap_flow::{Checksum, Config, Discard, Event, Profile, Sink, Tracker};
 use vtap_packet::Packet;
 use vtap_pipeline::{Pipeline, run, run_parallel};
@@ -120,7 +120,7 @@ impl Stage {
             }
             Self::Replay(format, threads) => {
                 let mut pipeline = setup.pipeline(setup.checksum());
-                let output = Output::stream(format, Box::new(io::sink()));
+                let output = Output::stream(format, Log::Events, Box::new(io::sink()));
                 let flags = format.flags();
                 let mut sink = Filtered { sink: output, flags, retransmissions: false };
                 timed(|| {

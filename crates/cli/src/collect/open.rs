@@ -8,7 +8,7 @@ use vtap_collector::config::{Config, Events};
 use vtap_collector::places::{Files, Stream};
 use vtap_collector::{Rows, Tuning};
 use vtap_decap::{Decap, PortSet};
-use vtap_export::{Directory, Output};
+use vtap_export::{Directory, Log, Output};
 use vtap_files::Rotation;
 use vtap_flow::Tracker;
 use vtap_pipeline::Pipeline;
@@ -112,12 +112,13 @@ pub(super) fn rows(config: &Config) -> anyhow::Result<Box<dyn Rows>> {
     let events = &config.events;
     let id = events.resource_id.as_deref();
     let Some(directory) = &events.directory else {
-        let mut output = Output::stream(events.format, Box::new(io::stdout()));
+        let mut output = Output::stream(events.format, Log::Events, Box::new(io::stdout()));
         id.into_iter().for_each(|id| output.set_resource_id(id));
         return Ok(Box::new(Stream::new(output)));
     };
     let rotation = tuning(config).rotation;
-    let mut rotated = Directory::create(directory)?.rotated(events.format, rotation, now())?;
+    let mut rotated =
+        Directory::create(directory)?.rotated(events.format, Log::Events, rotation, now())?;
     id.into_iter().for_each(|id| rotated.set_resource_id(id));
     Ok(Box::new(Files::new(rotated)))
 }
