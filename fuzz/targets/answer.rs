@@ -1,13 +1,14 @@
 //! DNS responses, as they come in the payload of a datagram.
 //!
 //! Laws: an answer has a name and addresses, all of them bounded, in order, once each, and text
-//! that can be printed; it is that of the moment. The same records the other way round are the same
-//! answer, and so is the message with what follows its answers cut away.
+//! that can be printed; it is that of the moment. The records that it was read from, written anew the
+//! other way round and nothing else, are the same answer.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use simple_dns::Packet;
+use simple_dns::rdata::RData;
 use vtap_flow::Answer;
 use vtap_packet::Timestamp;
 
@@ -32,10 +33,14 @@ fuzz_target!(|bytes: &[u8]| {
     }
 
     let mut packet = Packet::parse(bytes).expect("an answer was read from it");
+    // Of other types the library does not write back all that it reads.
+    packet
+        .answers
+        .retain(|record| matches!(record.rdata, RData::A(_) | RData::AAAA(_) | RData::CNAME(_)));
     packet.answers.reverse();
     packet.name_servers.clear();
     packet.additional_records.clear();
-    if let Ok(reversed) = packet.build_bytes_vec() {
-        assert_eq!(Answer::read(TIME, &reversed), Some(answer));
-    }
+    *packet.opt_mut() = None;
+    let reversed = packet.build_bytes_vec().expect("these records can be written");
+    assert_eq!(Answer::read(TIME, &reversed), Some(answer));
 });
