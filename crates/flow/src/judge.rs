@@ -101,7 +101,7 @@ impl Judge {
         if batch.is_empty() {
             return Ok(());
         }
-        let judged = if batch.accounted.is_empty() && batch.answers.is_empty() {
+        let judged = if batch.is_plain() {
             self.take_each(batch.packets(), sink)
         } else {
             self.take_broken(batch, sink)
@@ -149,6 +149,9 @@ impl Judge {
         };
         for (_, answer) in &batch.answers {
             sink.answer(answer)?;
+        }
+        for (_, observed) in &batch.corrupt {
+            self.count_corrupt(pending, observed, sink)?;
         }
         let outcome = self.judge_one(pending, sink);
         for fragments in &batch.accounted {

@@ -125,17 +125,14 @@ pub struct Batch {
     pub(crate) accounted: Vec<Accounted>,
     /// DNS responses, each with the place of its packet.
     pub(crate) answers: Vec<(usize, Answer)>,
+    /// What is refused for the checksum of its IP header, and counted to its flow all the same.
+    pub(crate) corrupt: Vec<(usize, Observed)>,
 }
 
 impl Batch {
     /// Empty, with room for so many packets.
     pub fn with_capacity(packets: usize) -> Self {
-        Self {
-            places: vec![Pending::NONE; packets],
-            len: 0,
-            accounted: Vec::new(),
-            answers: Vec::new(),
-        }
+        Self { places: vec![Pending::NONE; packets], ..Self::default() }
     }
 
     /// How many packets there are.
@@ -153,10 +150,16 @@ impl Batch {
         self.places.get(..self.len).unwrap_or_default()
     }
 
+    /// Whether there is nothing beside the packets themselves.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.accounted.is_empty() && self.answers.is_empty() && self.corrupt.is_empty()
+    }
+
     pub(crate) fn clear(&mut self) {
         self.len = 0;
         self.accounted.clear();
         self.answers.clear();
+        self.corrupt.clear();
     }
 }
 
@@ -232,6 +235,12 @@ impl Reader {
         {
             batch.answers.push((batch.len, answer));
         }
+        if self.config.records
+            && let Err(Skip::IpChecksum) = place.observed
+            && let Some(observed) = corrupt(&packet, vni)
+        {
+            batch.corrupt.push((batch.len, observed));
+        }
         let behind = batch.len;
         let accounted = self.fragments.accounted();
         batch.accounted.extend(accounted.map(|one| Accounted { behind, ..one }));
@@ -268,6 +277,18 @@ const DNS: u16 = 53;
 fn answer(packet: &Packet<'_>) -> Option<Answer> {
     let ip = network(packet).ok().filter(|ip| ip.fragment.is_none())?;
     Answer::read(packet.time, ip.payload.get(UDP_HEADER_LEN as usize..)?)
+}
+
+/// What is to be counted of a packet whose IP header has a wrong checksum, unless it is a fragment.
+#[cold]
+fn corrupt(packet: &Packet<'_>, vni: Vni) -> Option<Observed> {
+    let ip = network(packet).ok().filter(|ip| ip.fragment.is_none())?;
+    let ports = match ip.protocol {
+        Protocol::TCP => ports(ip.payload)?,
+        Protocol::ICMP | Protocol::ICMPV6 => icmp::identifier(&ip).map(|id| (id, id))?,
+        _ => return other(&ip, vni).ok(),
+    };
+    Some(Observed::new(&ip, ports, vni, Content::Other))
 }
 
 /// Reads any frame.

@@ -94,12 +94,12 @@ impl Stats {
             && invalid <= self.tcp_segments
     }
 
-    /// Packets that are in no record although they were followed, where records are kept: ICMP
+    /// Packets that are in no record although they could be read, where records are kept: ICMP
     /// errors and messages of the link, what found no room in the table, and fragments of
     /// datagrams whose first one was not seen or whose flow was not known.
     pub fn unrecorded(&self) -> u64 {
-        (self.tcp_segments + self.other + self.skipped(Skip::Fragment))
-            .saturating_sub(self.recorded.packets)
+        let refused = self.skipped(Skip::Fragment) + self.skipped(Skip::IpChecksum);
+        (self.tcp_segments + self.other + refused).saturating_sub(self.recorded.packets)
     }
 
     pub(crate) fn count_skip(&mut self, skip: Skip) {

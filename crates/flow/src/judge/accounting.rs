@@ -98,6 +98,28 @@ impl Judge {
         Ok(())
     }
 
+    /// Counts a packet that is refused before anything of its flow is looked at.
+    pub(super) fn count_corrupt<S: Sink>(
+        &mut self,
+        pending: &Pending,
+        observed: &Observed,
+        sink: &mut S,
+    ) -> Result<(), S::Error> {
+        let now = pending.occasion.time;
+        let hash = observed.key.hash(&self.hasher());
+        let Some(at) = self.place(now, observed, hash, u32::MAX, sink)? else { return Ok(()) };
+        if let Some(flow) = self.table.flow(at)
+            && flow.packets == [0; 2]
+        {
+            flow.touch(now);
+            self.table.rescheduled(at, now);
+        }
+        if let Some(accounts) = &mut self.accounts {
+            accounts.count(at, Seen::of(pending, observed), Letters::BAD_CHECKSUM);
+        }
+        Ok(())
+    }
+
     /// Tells what is to be told by `now` of flows that go on, or of which nothing was heard.
     pub(super) fn look<S: Sink>(&mut self, now: Timestamp, sink: &mut S) -> Result<(), S::Error> {
         let Self { accounts: Some(accounts), table, taps, .. } = self else { return Ok(()) };

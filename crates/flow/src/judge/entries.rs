@@ -37,6 +37,26 @@ impl Judge {
         located: u32,
         sink: &mut S,
     ) -> Result<Option<u32>, S::Error> {
+        let at = self.place(now, observed, hash, located, sink)?;
+        if let Some(flow) = at.and_then(|at| self.table.flow(at))
+            && flow.packets == [0; 2]
+        {
+            // New, or known of packets that were refused unseen.
+            self.stats.flows += 1;
+            flow.client = observed.from;
+        }
+        Ok(at)
+    }
+
+    /// As [`entry`](Self::entry), of a packet that is no packet of a flow to the tracker.
+    pub(super) fn place<S: Sink>(
+        &mut self,
+        now: Timestamp,
+        observed: &Observed,
+        hash: u64,
+        located: u32,
+        sink: &mut S,
+    ) -> Result<Option<u32>, S::Error> {
         let known = match self.table.flow_near(located, &observed.key) {
             Some(_) => Some(located),
             None => self.table.find(&observed.key, hash),
@@ -63,7 +83,6 @@ impl Judge {
                 }
             }
         };
-        self.stats.flows += 1;
         Ok(Some(at))
     }
 

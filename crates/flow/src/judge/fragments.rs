@@ -11,8 +11,8 @@ use crate::sink::Sink;
 use crate::verdict::{Outcome, Verdict};
 
 impl Judge {
-    /// Judges the packets of a batch, tells the answers in it before their packets, and accounts
-    /// fragments behind those that settled them.
+    /// Judges the packets of a batch, tells the answers in it before their packets, counts what is
+    /// corrupt, and accounts fragments behind those that settled them.
     #[cold]
     pub(super) fn take_broken<S: Sink>(
         &mut self,
@@ -22,10 +22,12 @@ impl Judge {
         let packets = batch.packets();
         let mut answers = batch.answers.iter().peekable();
         let mut accounted = batch.accounted.iter().peekable();
+        let mut corrupt = batch.corrupt.iter().peekable();
         let mut judged = 0;
         loop {
             let breaks = [
                 answers.peek().map(|(at, _)| *at),
+                corrupt.peek().map(|(at, _)| *at),
                 accounted.peek().map(|fragments| fragments.behind),
             ];
             let Some(at) = breaks.into_iter().flatten().min() else { break };
@@ -34,6 +36,9 @@ impl Judge {
                 sink.answer(answer)?;
             }
             let Some(pending) = packets.get(at) else { break };
+            if let Some((_, observed)) = corrupt.next_if(|(behind, _)| *behind == at) {
+                self.count_corrupt(pending, observed, sink)?;
+            }
             let outcome = self.judge_one(pending, sink)?;
             while let Some(fragments) = accounted.next_if(|fragments| fragments.behind == at) {
                 self.account(pending.occasion.time, fragments, Some(&outcome));
