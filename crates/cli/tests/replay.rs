@@ -66,6 +66,22 @@ fn every_capture_replays_to_the_rows_of_its_golden_file() {
         assert_golden(&format!("{name}.json"), ran.text());
         names.insert(format!("{name}.json"));
     }
+    let networks = testdata("networks.toml");
+    for name in
+        ["http", "refused", "gap", "snat-egress", "both-ends", "icmp-unreachable", "two-routers"]
+    {
+        let path = testdata(&format!("tap/{name}.pcap"));
+        let options = ["replay", "--logs", "flows", "--networks", networks.to_str().unwrap()];
+        let ran = vtap(&strings(&options, &path));
+        assert_eq!(ran.status, 0, "{name}: {}", ran.stderr);
+        assert_golden(&format!("{name}.flows.txt"), ran.text());
+        names.insert(format!("{name}.flows.txt"));
+    }
+    let path = testdata("tap/two-routers.pcap");
+    let options = ["replay", "--logs", "flows", "--format", "json", "--networks"];
+    let ran = vtap(&strings(&[&options[..], &[networks.to_str().unwrap()]].concat(), &path));
+    assert_golden("two-routers.flows.jsonl", ran.text());
+    names.insert("two-routers.flows.jsonl".to_owned());
     let files = fs::read_dir(testdata("golden")).unwrap();
     let files: BTreeSet<_> =
         files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
@@ -181,7 +197,7 @@ fn several_files_directories_and_patterns_are_merged_by_time() {
 }
 
 #[test]
-fn a_directory_gets_one_file_for_the_format_and_standard_output_nothing() {
+fn a_directory_gets_a_file_of_events_in_the_format_and_one_of_flows_and_standard_output_nothing() {
     for (format, name) in
         [("text", "events.txt"), ("json", "events.json"), ("azure", "flow-trace.json")]
     {
@@ -192,10 +208,14 @@ fn a_directory_gets_one_file_for_the_format_and_standard_output_nothing() {
         let args = ["replay", "--format", format, "--out", out.to_str().unwrap()];
         let ran = vtap(&strings(&args, &path));
         assert_eq!((ran.status, ran.text()), (0, ""), "{}", ran.stderr);
-        let files: Vec<_> =
-            fs::read_dir(&out).unwrap().map(|file| file.unwrap().file_name()).collect();
-        assert_eq!(files, [name]);
+        let files: BTreeSet<_> = fs::read_dir(&out)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect();
+        assert_eq!(files, BTreeSet::from([name.to_owned(), "flows.jsonl".to_owned()]));
         assert_eq!(fs::read_to_string(out.join(name)).unwrap(), to_stdout.text());
+        let flows = vtap(&strings(&["replay", "--format", "json", "--logs", "flows"], &path));
+        assert_eq!(fs::read_to_string(out.join("flows.jsonl")).unwrap(), flows.text());
     }
 }
 

@@ -1,0 +1,307 @@
+//! Records of flows: what they add up to, as tshark counts it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail loudly"
+)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::net::IpAddr;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Mutex;
+
+use common::{captures, corpus, each, options, replay, run, sum, tap, uint};
+use serde_json::Value;
+use vtap_capture::Source;
+use vtap_decap::{Decap, PortSet};
+use vtap_flow::Discard;
+use vtap_packet::{EtherType, Ip, Packet, link};
+use vtap_pipeline::{Fate, Pipeline, Seen, Watched};
+use vtap_testkit::{data, tools};
+
+/// The two ends of a conversation, the smaller one first, and packets and bytes from each.
+type Conversations = BTreeMap<[(IpAddr, u64); 2], [[u64; 2]; 2]>;
+
+fn count(all: &mut Conversations, ends: [(IpAddr, u64); 2], counts: [[u64; 2]; 2]) {
+    let swapped = ends[0] > ends[1];
+    let (ends, counts) =
+        if swapped { ([ends[1], ends[0]], [counts[1], counts[0]]) } else { (ends, counts) };
+    for (sum, count) in
+        all.entry(ends).or_default().iter_mut().flatten().zip(counts.iter().flatten())
+    {
+        *sum += count;
+    }
+}
+
+/// What records say of TCP, or of UDP.
+fn by_vtap(rows: &[Value], protocol: &str) -> Conversations {
+    let mut all = Conversations::new();
+    for row in rows.iter().filter(|row| row["event_type"] == "flow" && row["proto"] == protocol) {
+        let end =
+            |ip: &str, port: &str| (row[ip].as_str().unwrap().parse().unwrap(), uint(&row[port]));
+        let ends = [end("src_ip", "src_port"), end("dest_ip", "dest_port")];
+        let flow = |key: &str| uint(&row["flow"][key]);
+        let counts = [
+            [flow("pkts_toserver"), flow("bytes_toserver")],
+            [flow("pkts_toclient"), flow("bytes_toclient")],
+        ];
+        count(&mut all, ends, counts);
+    }
+    all
+}
+
+/// The customer's IP packets, and nothing around them, as a capture: what tshark says of its bytes
+/// is said of IP packets. Fragments are left out and given back by [`Conversations`] of their own.
+fn unwrapped(options: &[&str], path: &Path, to: &Path) {
+    let ports = match options {
+        ["--port", port] => PortSet::new([port.parse().unwrap()]),
+        _ => PortSet::default(),
+    };
+    let mut inputs = vtap_capture::open(&[path.to_path_buf()]).unwrap();
+    let config = vtap_decap::Config { ports, ..vtap_decap::Config::default() };
+    let mut pipeline = Pipeline::new(Decap::new(config), None);
+    pipeline.intake.plain = true;
+    let mut out = BufWriter::new(File::create(to).unwrap());
+    // Nanoseconds, LINKTYPE_RAW.
+    for word in [0xa1b2_3c4d_u32, 4 << 16 | 2, 0, 0, 1 << 20, 101] {
+        out.write_all(&word.to_le_bytes()).unwrap();
+    }
+    let mut write = |packet: &Packet<'_>| {
+        let Ok((ether_type, network)) = link::network(packet.link, packet.data) else { return };
+        if !matches!(ether_type, EtherType::IPV4 | EtherType::IPV6) {
+            return;
+        }
+        let stripped = packet.data.len() - network.len();
+        let wire = packet.wire_len as usize - stripped;
+        let Ok(ip) = Ip::parse(ether_type, network, wire) else { return };
+        if ip.overruns_frame {
+            return;
+        }
+        let len = ip.header.len() as u32 + ip.payload_len;
+        let kept = network.len().min(len as usize);
+        let words = [packet.time.secs() as u32, packet.time.subsec_nanos(), kept as u32, len];
+        words.iter().for_each(|word| out.write_all(&word.to_le_bytes()).unwrap());
+        out.write_all(&network[..kept]).unwrap();
+    };
+    while let Ok(Some(packet)) = inputs.next() {
+        let Ok(()) = pipeline.push(packet, &mut Discard, |watched| {
+            if let Watched::Packet(Seen { packet, fate: Fate::Passed }) = watched {
+                write(&packet);
+            }
+            Ok(())
+        });
+    }
+    out.flush().unwrap();
+}
+
+/// This protocol right in the customer's packet: not what an error quotes, nor what another tunnel
+/// carries.
+fn filter(protocol: &str) -> String {
+    format!(r#"frame.protocols matches "^raw:(ip|ipv6(:ipv6\\.[a-z]+)*):{protocol}(:|$)""#)
+}
+
+fn tshark(path: &Path) -> Command {
+    let mut command = Command::new("tshark");
+    command.arg("-n").arg("-r").arg(path);
+    for setting in ["ip.defragment", "ipv6.defragment", "tcp.desegment_tcp_streams"] {
+        command.arg("-o").arg(format!("{setting}:FALSE"));
+    }
+    command
+}
+
+/// Sums over fields of every packet: of TCP, and of UDP.
+fn by_fields(path: &Path) -> [Conversations; 2] {
+    const FIELDS: [&str; 10] = [
+        "frame.protocols",
+        "ip.src",
+        "ipv6.src",
+        "ip.dst",
+        "ipv6.dst",
+        "frame.len",
+        "tcp.srcport",
+        "tcp.dstport",
+        "udp.srcport",
+        "udp.dstport",
+    ];
+    let mut command = tshark(path);
+    command.args(["-Y", &filter("(tcp|udp)"), "-T", "fields", "-E", "occurrence=f"]);
+    command.args(FIELDS.iter().flat_map(|field| ["-e", field]));
+    let mut all = <[Conversations; 2]>::default();
+    for line in run(&mut command, None).text().lines() {
+        let [protocols, src, src6, dst, dst6, len, ports @ ..]: [&str; 10] =
+            line.split('\t').collect::<Vec<_>>().try_into().unwrap();
+        let transport = protocols.split(':').find(|it| ["tcp", "udp"].contains(it)).unwrap();
+        for ((ports, all), name) in ports.chunks(2).zip(&mut all).zip(["tcp", "udp"]) {
+            if name != transport {
+                continue;
+            }
+            // Nothing of a header that was cut off before its ports.
+            let (Ok(src_port), Ok(dst_port)) = (ports[0].parse(), ports[1].parse()) else {
+                continue;
+            };
+            let end = |v4: &str, v6: &str, port| {
+                ((if v4.is_empty() { v6 } else { v4 }).parse().unwrap(), port)
+            };
+            let ends = [end(src, src6, src_port), end(dst, dst6, dst_port)];
+            count(all, ends, [[1, len.parse().unwrap()], [0, 0]]);
+        }
+    }
+    all
+}
+
+/// Bytes as tshark writes them: exact, or cut to a unit.
+fn is_about(number: &str, unit: &str, bytes: u64) -> bool {
+    let number: u64 = number.parse().unwrap();
+    let unit = match unit {
+        "bytes" => 1,
+        "kB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        other => panic!("{other}"),
+    };
+    number == bytes / unit
+}
+
+/// The tables of conversations, of TCP and of UDP, against sums: what is another in them.
+fn differences(path: &Path, sums: &[Conversations; 2]) -> Vec<String> {
+    let mut command = tshark(path);
+    let taps = ["tcp", "udp"].map(|protocol| format!("conv,{protocol},{}", filter(protocol)));
+    command.args(["-q", "-z", &taps[0], "-z", &taps[1]]);
+    let ran = run(&mut command, None);
+    let end = |text: &str| {
+        let (ip, port) = text.rsplit_once(':').unwrap();
+        (ip.parse::<IpAddr>().unwrap(), port.parse::<u64>().unwrap())
+    };
+    let mut found = Vec::new();
+    for (heading, sums) in ["TCP Conversations", "UDP Conversations"].iter().zip(sums) {
+        let table = ran.text().split_once(heading).unwrap().1.split("====").next().unwrap();
+        let mut packets = Conversations::new();
+        let mut rows = BTreeMap::<_, Vec<_>>::new();
+        for line in table.lines().filter(|line| line.contains("<->")) {
+            let words: Vec<_> = line.split_whitespace().collect();
+            // Frames and bytes from the second end, then from the first.
+            let [a, "<->", b, back, back_bytes, back_unit, there, there_bytes, there_unit, ..] =
+                words[..]
+            else {
+                panic!("{line}")
+            };
+            let ends = [end(a), end(b)];
+            let frames = |text: &str| text.parse::<u64>().unwrap();
+            count(&mut packets, ends, [[frames(there), 0], [frames(back), 0]]);
+            let (there, back) = ((there_bytes, there_unit), (back_bytes, back_unit));
+            let row = if ends[0] > ends[1] {
+                ([ends[1], ends[0]], [back, there])
+            } else {
+                (ends, [there, back])
+            };
+            rows.entry(row.0).or_default().push(row.1);
+        }
+        let in_packets = |[there, back]: &[[u64; 2]; 2]| [[there[0], 0], [back[0], 0]];
+        let expected: Conversations =
+            sums.iter().map(|(ends, halves)| (*ends, in_packets(halves))).collect();
+        if packets != expected {
+            found.push(format!("{heading}: {packets:?}, expected {expected:?}"));
+            continue;
+        }
+        for (ends, bytes) in rows {
+            // Where a tuple was used again tshark has a row for each, and units hide what they add
+            // up to.
+            let [bytes] = &bytes[..] else { continue };
+            for (half, (number, unit)) in sums[&ends].iter().zip(bytes) {
+                if !is_about(number, unit, half[1]) {
+                    found.push(format!("{heading}: {ends:?}: {half:?}, {number} {unit}"));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Captures of which one of tshark's two answers is another, and why: its table of conversations, or
+/// its fields. Of all others both say what records add up to.
+const DIFFERENCES: [(&str, &str); 7] = [
+    (
+        "snaplen-options.pcap",
+        "tshark's table leaves out segments whose options the capture has cut",
+    ),
+    ("zeek_zeek--tcp__truncated-header.pcap", "as above, of the header itself"),
+    (
+        "zeek_zeek--ipv6-http-atomic-frag.pcap",
+        "tshark's table leaves out packets that are one whole fragment (RFC 6946)",
+    ),
+    (
+        "simsong_tcpflow--simson.pcap",
+        "tshark's fields have the ports of headers that the capture has cut, its table has not",
+    ),
+    (
+        "OISF_suricata-verify--bug-6875-01__fuzz.pcap",
+        "tshark's table leaves out a segment whose header length is wrong",
+    ),
+    (
+        "the-tcpdump-group_tcpdump--bigtcp-ipv6-vxlan-ipv6.pcap",
+        "tshark does not read a TCP segment in a BIG TCP packet of IPv6",
+    ),
+    (
+        "the-tcpdump-group_tcpdump--esp_truncated.pcap",
+        "a header with a wrong checksum says that more fragments follow: nothing is read of it",
+    ),
+];
+
+#[test]
+fn records_add_up_to_what_tshark_counts() {
+    if !tools::installed(&["tshark"]) {
+        return;
+    }
+    let mut files: Vec<_> = tap()
+        .into_iter()
+        .chain(captures(&data::testdata("azure")))
+        .map(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            (path, name)
+        })
+        .collect();
+    files.extend(corpus().into_iter().flatten().map(|sample| (sample.path, sample.name)));
+    let compared = Mutex::new([0_usize; 2]);
+    each(&files, |(path, name)| {
+        let options = options(name);
+        // Every packet, as often as it is there: tshark does not know copies.
+        let every = ["--plain", "--logs", "flows", "--dedup-window", "0", "--fold-vni"];
+        let (rows, summary, _) = replay(&[options, &every[..]].concat(), path);
+        let folder = tempfile::tempdir().unwrap();
+        let raw = folder.path().join("raw.pcap");
+        unwrapped(options, path, &raw);
+        // tshark shows the first fragment to its conversation and no other; all are counted to
+        // their flow.
+        if uint(&summary["inner_fragments"]["seen"]) > 0 {
+            return;
+        }
+        let records = ["TCP", "UDP"].map(|protocol| by_vtap(&rows, protocol));
+        let fields = by_fields(&raw);
+        let table = differences(&raw, &records);
+        let same = records == fields && table.is_empty();
+        let known = DIFFERENCES.iter().find(|(file, _)| file == name);
+        assert_eq!(same, known.is_none(), "{name}: {known:?}: {records:?}, {fields:?}, {table:?}");
+        if same {
+            let mut compared = compared.lock().unwrap();
+            compared[0] += 1;
+            compared[1] += records.iter().map(Conversations::len).sum::<usize>();
+        }
+        let told: u64 = rows
+            .iter()
+            .filter(|row| row["event_type"] == "flow")
+            .map(|row| uint(&row["flow"]["pkts_toserver"]) + uint(&row["flow"]["pkts_toclient"]))
+            .sum();
+        let followed = uint(&summary["tcp_segments"]) + uint(&summary["other"]);
+        assert!(told <= followed + sum(&summary["flow_skipped"]), "{name}: {told}: {summary}");
+    });
+    let [files, conversations] = compared.into_inner().unwrap();
+    println!("{files} captures, {conversations} conversations");
+    assert!(conversations > 30, "{conversations}");
+}
