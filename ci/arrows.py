@@ -11,7 +11,7 @@ import sys
 
 ALL = {"vtap-packet", "vtap-capture", "vtap-decap", "vtap-flow", "vtap-export", "vtap-pipeline",
        "vtap-synth", "vtap-compare", "vtap-files", "vtap-recorder", "vtap-collector", "vtap-doctor",
-       "vtap-networks"}
+       "vtap-networks", "vtap-report"}
 
 MAY_USE = {
     "vtap-packet": set(),
@@ -28,6 +28,7 @@ MAY_USE = {
     "vtap-doctor": set(),
     "vtap-networks": {"vtap-packet", "vtap-flow"},
     "vtap-recorder": {"vtap-packet", "vtap-capture", "vtap-files", "vtap-pipeline"},
+    "vtap-report": {"vtap-packet", "vtap-flow", "vtap-networks", "vtap-pipeline", "vtap-export"},
     "vtap": ALL,
     "vtap-testkit": {"vtap-packet"},
     "vtap-benches": ALL | {"vtap", "vtap-testkit"},
