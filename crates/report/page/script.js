@@ -15,7 +15,7 @@ function enhance(table) {
   let order = rows;
   let all = false;
 
-  const name = table.caption.textContent;
+  const name = document.getElementById(`${table.id}-name`).textContent;
   const filter = make('input', { type: 'search', placeholder: 'Filter', ariaLabel: `Filter: ${name}` });
   const told = make('output', {});
   const more = make('button', { type: 'button' });
@@ -69,10 +69,10 @@ function enhance(table) {
       });
     });
   }
-  if (rows.length > 5) {
+  if (rows.length > 8) {
     const tools = make('div', { className: 'tools' });
     tools.append(filter, told, more);
-    table.parentNode.before(tools);
+    document.getElementById(`${table.id}-head`).append(tools);
     filter.addEventListener('input', show);
     more.addEventListener('click', () => {
       all = !all;
@@ -117,7 +117,7 @@ function tell(timeline) {
   timeline.setAttribute('aria-label', 'Timeline; arrow keys move through it');
   const cursors = [...timeline.querySelectorAll('figure > svg')].map((svg) => {
     const cursor = document.createElementNS(svg.namespaceURI, 'rect');
-    for (const [name, value] of [['class', 'cursor'], ['width', 10], ['height', 200], ['x', -10]]) {
+    for (const [name, value] of [['class', 'cursor'], ['width', 10], ['height', 100], ['x', -10]]) {
       cursor.setAttribute(name, value);
     }
     svg.append(cursor);

@@ -1,5 +1,7 @@
 //! What a run comes to, in bounded memory.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +67,21 @@ pub(crate) struct Attempt {
     pub(crate) failure: Failure,
     pub(crate) pair: Pair,
     pub(crate) service: Service,
+}
+
+/// The same of every client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Asked {
+    pub(crate) failure: Failure,
+    pub(crate) server: IpAddr,
+    pub(crate) service: Service,
+}
+
+/// How often, and how many clients it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Refusals {
+    pub(crate) clients: u64,
+    pub(crate) failed: Failed,
 }
 
 /// Every one, in the order of their table.
@@ -178,6 +195,20 @@ impl Digest {
     /// Flows by the kinds of networks they connect; those that there are.
     pub(crate) fn flow_types(&self) -> impl Iterator<Item = (FlowType, &Exchange)> {
         FLOW_TYPES.into_iter().zip(&self.flow_types).filter(|(_, sum)| sum.flows > 0)
+    }
+
+    /// Failures by kind and by the server that was asked, the most frequent first.
+    pub(crate) fn failures_by_server(&self) -> Vec<(Asked, Refusals)> {
+        let mut by_server = BTreeMap::<Asked, Refusals>::new();
+        for (attempt, failed) in self.attempts.ranked() {
+            let Attempt { failure, pair, service } = *attempt;
+            let sum = by_server.entry(Asked { failure, server: pair.server, service }).or_default();
+            sum.clients += 1;
+            sum.failed.absorb(failed);
+        }
+        let mut by_server: Vec<_> = by_server.into_iter().collect();
+        by_server.sort_by_key(|(_, sum)| Reverse(sum.failed.count));
+        by_server
     }
 
     fn place_in_time(&mut self, record: &Record) {

@@ -31,27 +31,26 @@ pub(crate) struct Timeline {
 }
 
 impl Timeline {
-    pub(crate) const STEPS: u64 = 240;
+    pub(crate) const STEPS: u64 = 360;
 
     /// Lengths of a step in milliseconds, each a multiple of the one before, and such as people
-    /// count in. 240 of the last reach beyond the last timestamp there is.
-    const WIDTHS: [u64; 20] = [
+    /// count in. 360 of the last reach beyond the last timestamp there is.
+    const WIDTHS: [u64; 19] = [
         1,
-        2,
+        5,
         10,
-        20,
+        50,
         100,
-        200,
+        500,
         1_000,
-        2_000,
+        5_000,
         10_000,
         30_000,
         60_000,
-        120_000,
+        300_000,
         600_000,
         1_800_000,
         3_600_000,
-        7_200_000,
         21_600_000,
         86_400_000,
         8_640_000_000,
@@ -173,19 +172,19 @@ mod tests {
         for pair in Timeline::WIDTHS.windows(2) {
             assert_eq!(pair[1] % pair[0], 0, "{pair:?}");
         }
-        assert!(u64::MAX / 1_000_000 / Timeline::WIDTHS[19] < Timeline::STEPS);
+        assert!(u64::MAX / 1_000_000 / Timeline::WIDTHS[18] < Timeline::STEPS);
     }
 
     #[test]
     fn an_earlier_time_than_the_first_has_its_step() {
         let mut timeline = Timeline::new();
         timeline.at(Timestamp::new(1_000, 0)).flows += 1;
-        timeline.at(Timestamp::new(900, 0)).flows += 2;
+        timeline.at(Timestamp::new(700, 0)).flows += 2;
         let steps = timeline.steps();
         assert_eq!(timeline.width(), Duration::from_secs(1));
         assert_eq!(
             steps.first().unwrap(),
-            &(Timestamp::new(900, 0), Step { flows: 2, ..bytes(0, 0) })
+            &(Timestamp::new(700, 0), Step { flows: 2, ..bytes(0, 0) })
         );
         assert_eq!(steps.last().unwrap().1.flows, 1);
     }

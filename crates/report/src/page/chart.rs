@@ -15,6 +15,9 @@ use crate::timeline::{Step, Timeline};
 /// Slices of a pie that have a colour of their own; all others share the last one.
 const SLICES: usize = 6;
 
+/// Of a chart, in units of its own; it is drawn as high as its place is.
+const HEIGHT: f64 = 100.0;
+
 /// The colour of a slice, by its place in the order of size.
 pub(super) fn swatch(place: usize) -> Markup {
     html! { svg.swatch viewBox="0 0 8 8" aria-hidden="true" { rect.(colour(place)) width="8" height="8" {} } }
@@ -106,8 +109,11 @@ pub(super) fn timeline(timeline: &Timeline, gaps: &[Gap]) -> Markup {
 
 /// Clients' bytes upwards, servers' downwards, on one scale.
 fn throughput(up: &[u64], down: &[u64], width: Duration, shades: &Markup) -> Markup {
-    let most = up.iter().chain(down).copied().max().unwrap_or_default();
-    let peak = |values: &[u64]| rate(values.iter().copied().max().unwrap_or_default(), width);
+    let highest = |values: &[u64]| values.iter().copied().max().unwrap_or_default();
+    let peak = |values: &[u64]| rate(highest(values), width);
+    // Each direction has as much room as it takes, on one scale.
+    let most = highest(up) + highest(down);
+    let base = (highest(up) as f64 / most.max(1) as f64 * HEIGHT).round();
     html! {
         figure {
             figcaption {
@@ -116,12 +122,12 @@ fn throughput(up: &[u64], down: &[u64], width: Duration, shades: &Markup) -> Mar
                 span { svg.swatch viewBox="0 0 8 8" aria-hidden="true" { rect.down width="8" height="8" {} }
                     " to client, peak " b { (peak(down)) } }
             }
-            svg.tall viewBox=(format!("0 0 {} 200", up.len() * 10)) preserveAspectRatio="none" role="img"
+            svg.tall viewBox=(format!("0 0 {} {HEIGHT}", up.len() * 10)) preserveAspectRatio="none" role="img"
                 aria-label="Bytes a second over time, by direction" {
                 (shades)
-                path.up d=(path(up, most, 100, -1)) {}
-                path.down d=(path(down, most, 100, 1)) {}
-                rect.zero y="99.5" width=(up.len() * 10) height="1" {}
+                path.up d=(path(up, most, base, -HEIGHT)) {}
+                path.down d=(path(down, most, base, HEIGHT)) {}
+                rect.zero y=(base - 0.5) width=(up.len() * 10) height="1" {}
             }
         }
     }
@@ -137,22 +143,23 @@ fn bars(name: &str, class: &str, values: &[u64], shades: &Markup) -> Markup {
                     @if most > 0 { ", at most " (count(most)) " a step" } }
             }
             @if sum > 0 {
-                svg viewBox=(format!("0 0 {} 100", values.len() * 10)) preserveAspectRatio="none" role="img"
+                svg viewBox=(format!("0 0 {} {HEIGHT}", values.len() * 10)) preserveAspectRatio="none" role="img"
                     aria-label=(format!("{name} over time")) {
                     (shades)
-                    path.(class) d=(path(values, most, 100, -1)) {}
+                    path.(class) d=(path(values, most, HEIGHT, -HEIGHT)) {}
                 }
             }
         }
     }
 }
 
-/// One bar for each value that is not 0, from the base upwards (-1) or downwards (1).
-fn path(values: &[u64], most: u64, base: i64, direction: i64) -> String {
+/// One bar for each value that is not 0, from the base on. The highest there may be is as high as
+/// `scale`, which is negative for bars that go upwards.
+fn path(values: &[u64], most: u64, base: f64, scale: f64) -> String {
     let mut path = String::new();
     for (at, value) in values.iter().enumerate().filter(|(_, value)| **value > 0) {
         // What is there is seen.
-        let height = (*value as f64 / most as f64 * 98.0).max(1.5) * direction as f64;
+        let height = (*value as f64 / most as f64).max(0.01) * scale;
         // Writing to a string cannot fail.
         let _ = write!(path, "M{} {base}v{height:.1}h8v{:.1}z", at * 10 + 1, -height);
     }
@@ -164,7 +171,7 @@ fn shades(gaps: &[Gap], first: Timestamp, end: Timestamp, steps: usize) -> Marku
     let at = |time: Timestamp| time.since(first).as_secs_f64() / whole * steps as f64 * 10.0;
     html! {
         @for gap in gaps {
-            rect.gap x=(format!("{:.1}", at(gap.start))) height="200"
+            rect.gap x=(format!("{:.1}", at(gap.start))) height=(HEIGHT)
                 width=(format!("{:.1}", (at(gap.end.min(end)) - at(gap.start)).max(1.0))) {
                 title { "gap of " (gap.tap) ", " (words::span(gap.end.since(gap.start))) }
             }
@@ -191,7 +198,7 @@ fn as_table(steps: &[(Timestamp, Step)], width: Duration) -> Markup {
     };
     Table {
         id: "steps",
-        caption: "Timeline",
+        name: "Timeline",
         columns: vec![
             text("from (UTC)").ascending(),
             number("to server"),

@@ -14,9 +14,10 @@ use crate::services;
 pub(super) fn flows(digest: &Digest) -> Markup {
     let flows = digest.notable.flows();
     let unlisted = digest.total.flows - flows.len() as u64;
+    let one_day = digest.span.is_some_and(|(first, last)| first.date() == last.date());
     let table = Table {
         id: "flows",
-        caption: "Flows",
+        name: "Flows",
         columns: vec![
             text("began (UTC)").ascending(),
             text("protocol"),
@@ -32,7 +33,7 @@ pub(super) fn flows(digest: &Digest) -> Markup {
             number("INVALID"),
             text("by way of"),
         ],
-        rows: flows.iter().map(|flow| row(flow)).collect(),
+        rows: flows.iter().map(|flow| row(flow, one_day)).collect(),
         foot: Vec::new(),
     };
     html! {
@@ -51,12 +52,12 @@ pub(super) fn flows(digest: &Digest) -> Markup {
     }
 }
 
-fn row(flow: &Flow) -> Vec<Cell> {
+fn row(flow: &Flow, one_day: bool) -> Vec<Cell> {
     let record = &flow.record;
     let description = &flow.description;
     let [up, down] = [&record.to_server, &record.to_client];
     vec![
-        Cell::time(record.start),
+        if one_day { Cell::clock(record.start) } else { Cell::time(record.start) },
         Cell::text(&services::protocol(record.protocol)),
         Cell::socket(record.client.ip(), record.client.port())
             .and(&name(called(&description.client).as_deref())),

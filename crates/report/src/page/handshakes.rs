@@ -17,11 +17,11 @@ pub(super) fn handshakes(digest: &Digest) -> Markup {
             p.none { "The SYN of no TCP connection was seen." }
         } @else {
             p {
-                (words::plural(total.tried, "handshake was", "handshakes were")) " seen from its SYN on. "
+                (words::plural(total.tried, "handshake was", "handshakes were")) " seen from the SYN on. "
                 b { (count(total.failed)) " failed" } ", " (words::share(total.failed, total.tried)) "."
             }
         }
-        @if total.failed > 0 { (kinds(digest)) (attempts(digest)) }
+        @if total.failed > 0 { (kinds(digest)) (servers(digest)) (attempts(digest)) }
         (timing(digest))
     }
 }
@@ -38,12 +38,42 @@ fn kinds(digest: &Digest) -> Markup {
     });
     Table {
         id: "failures",
-        caption: "Failures by kind",
+        name: "Failures by kind",
         columns: vec![
             text("failure"),
             number("handshakes"),
             number("share"),
             text("what was seen"),
+        ],
+        rows: rows.collect(),
+        foot: Vec::new(),
+    }
+    .markup()
+}
+
+fn servers(digest: &Digest) -> Markup {
+    let by_server = digest.failures_by_server();
+    let rows = by_server.iter().take(ROWS).filter_map(|(asked, sum)| {
+        let (first, last) = sum.failed.span?;
+        Some(vec![
+            Cell::text(asked.failure.name()),
+            Cell::socket(asked.server, asked.service.port).and(&name(asked.service.name())),
+            Cell::count(sum.failed.count),
+            Cell::count(sum.clients),
+            Cell::time(first),
+            Cell::time(last),
+        ])
+    });
+    Table {
+        id: "refusals",
+        name: "Failures by server",
+        columns: vec![
+            text("failure"),
+            text("server"),
+            number("handshakes").descending(),
+            number("clients"),
+            number("first (UTC)"),
+            number("last (UTC)"),
         ],
         rows: rows.collect(),
         foot: Vec::new(),
@@ -68,7 +98,7 @@ fn attempts(digest: &Digest) -> Markup {
     });
     let table = Table {
         id: "attempts",
-        caption: "Failures by client and service",
+        name: "Failures by client and server",
         columns: vec![
             text("failure"),
             text("client"),
@@ -108,7 +138,7 @@ fn timing(digest: &Digest) -> Markup {
     });
     let table = Table {
         id: "timing",
-        caption: "Time of handshakes",
+        name: "Time of handshakes",
         columns: vec![
             text("port of the server"),
             number("answered").descending(),

@@ -27,7 +27,7 @@ pub(super) fn invalid(run: &Run<'_>) -> Markup {
     });
     Table {
         id: "reasons",
-        caption: "INVALID segments by reason",
+        name: "INVALID segments by reason",
         columns: vec![
             text("reason"),
             number("segments").descending(),
@@ -83,7 +83,7 @@ fn quality(run: &Run<'_>) -> Markup {
     }
     Table {
         id: "quality",
-        caption: "What the mirror did to the traffic",
+        name: "What the mirror did to the traffic",
         columns: vec![text("what"), number("how many"), text("meaning")],
         rows,
         foot: Vec::new(),
@@ -107,7 +107,7 @@ fn taps(run: &Run<'_>) -> Markup {
     }
     Table {
         id: "taps",
-        caption: "Taps, by the outer source address of their packets",
+        name: "Taps, by the outer source address of their packets",
         columns: vec![text("tap"), number("packets"), number("duplicates"), number("gaps")],
         rows,
         foot: Vec::new(),
@@ -130,7 +130,7 @@ fn gaps(digest: &Digest) -> Markup {
     });
     let table = Table {
         id: "gaps",
-        caption: "Gaps of the mirror",
+        name: "Gaps of the mirror",
         columns: vec![
             text("tap"),
             text("last packet before (UTC)").ascending(),
@@ -160,8 +160,8 @@ pub(super) fn account(run: &Run<'_>) -> Markup {
         ),
     ];
     read.extend(counters.skipped().map(|(name, n)| (name, n, words::skipped(name))));
-    let Stats { tcp_segments, other, duplicates, forwarded, .. } =
-        counters.flow.unwrap_or_default();
+    let flow = counters.flow.unwrap_or_default();
+    let Stats { tcp_segments, other, duplicates, forwarded, recorded, .. } = flow;
     let mut tracked = vec![
         ("TCP segments", tcp_segments, "judged, one put together from fragments once"),
         ("other IP", other, "packets of other protocols"),
@@ -172,6 +172,13 @@ pub(super) fn account(run: &Run<'_>) -> Markup {
     html! {
         p { "Every packet is in exactly one row of the first table; every one that was decapsulated, or plain, in exactly \
              one of the second. The sums were checked at the end of the run." }
+        @if recorded.packets > 0 {
+            p {
+                "Of what was tracked, " (words::plural(recorded.packets, "packet is counted to a flow", "packets are counted to flows")) "; "
+                (count(flow.unrecorded())) " belong to none: errors by ICMP, messages of the link, fragments whose "
+                "datagram is not known, and what found no room in the table."
+            }
+        }
         div.columns {
             (sum("read", "Packets read", read, counters.packets))
             (sum("tracked", "Decapsulated and plain packets", tracked, counters.decapsulated() + counters.plain))
@@ -181,17 +188,17 @@ pub(super) fn account(run: &Run<'_>) -> Markup {
 
 fn sum(
     id: &'static str,
-    caption: &'static str,
+    name: &'static str,
     rows: Vec<(&'static str, u64, &'static str)>,
     whole: u64,
 ) -> Markup {
     let rows = rows.into_iter().filter(|(_, n, _)| *n > 0);
-    let rows = rows.map(|(name, n, what)| {
-        vec![Cell::text(name), Cell::count(n), Cell::share(n, whole), Cell::text(what)]
+    let rows = rows.map(|(fate, n, what)| {
+        vec![Cell::text(fate), Cell::count(n), Cell::share(n, whole), Cell::text(what)]
     });
     Table {
         id,
-        caption,
+        name,
         columns: vec![text("became"), number("packets"), number("share"), text("meaning")],
         rows: rows.collect(),
         foot: vec![Cell::text("all"), Cell::count(whole), Cell::empty(), Cell::empty()],

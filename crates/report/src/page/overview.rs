@@ -40,7 +40,7 @@ pub(super) fn overview(digest: &Digest, run: &Run<'_>) -> Markup {
             format!("{} of TCP packets", count(total.retransmissions)),
         ),
         ("INVALID", count(invalid), "segments refused".to_owned()),
-        ("gaps of the mirror", count(gaps(digest)), "spans without packets".to_owned()),
+        ("gaps of the mirror", count(gaps(digest)), "without packets".to_owned()),
     ];
     let findings = findings(digest, run);
     html! {
@@ -114,7 +114,7 @@ fn findings(digest: &Digest, run: &Run<'_>) -> Vec<Markup> {
     if gaps(digest) > 0 {
         findings.push(html! {
             a href="#mirror" { (words::plural(gaps(digest), "gap", "gaps")) " of the mirror" }
-            ": what happened in them is not in this report."
+            ": what happened then is not in this report."
         });
     }
     if !digest.detours.is_empty() {
@@ -137,14 +137,13 @@ fn failures(digest: &Digest) -> Markup {
     let kinds = Failure::ALL.iter().zip(digest.failures).filter(|(_, n)| *n > 0);
     let kinds: Vec<_> =
         kinds.map(|(failure, n)| format!("{} {}", count(n), failure.name())).collect();
-    let attempts = digest.attempts.ranked();
+    let by_server = digest.failures_by_server();
     html! {
         a href="#handshakes" { (count(total.failed)) " of " (words::plural(total.tried, "handshake", "handshakes")) " failed" }
         ": " (kinds.join(", ")) "."
-        @if let Some((most, failed)) = attempts.first() {
-            " Most often " b {
-                (most.pair.client) " → " (table::end(most.pair.server, most.service.port))
-            } ", " (words::plural(failed.count, "time", "times")) " " (most.failure.name()) "."
+        @if let Some((asked, sum)) = by_server.first() {
+            " Most often: " b { (table::end(asked.server, asked.service.port)) } ", " (count(sum.failed.count)) " "
+            (asked.failure.name()) ", of " (words::plural(sum.clients, "client", "clients")) "."
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Tables, whose rows the script sorts and filters.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use maud::{Markup, html};
 use vtap_export::report;
@@ -11,7 +12,7 @@ use super::words;
 /// A table with its head and, where it has one, its sum.
 pub(super) struct Table {
     pub(super) id: &'static str,
-    pub(super) caption: &'static str,
+    pub(super) name: &'static str,
     pub(super) columns: Vec<Column>,
     pub(super) rows: Vec<Vec<Cell>>,
     /// The last row, which stays the last.
@@ -90,7 +91,7 @@ impl Cell {
         Self::keyed(key, html! { (words::share(part, whole)) })
     }
 
-    pub(super) fn span(span: Option<std::time::Duration>) -> Self {
+    pub(super) fn span(span: Option<Duration>) -> Self {
         match span {
             Some(span) => Self::keyed(span.as_nanos(), html! { (words::span(span)) }),
             None => Self::keyed(-1, html! {}),
@@ -100,6 +101,12 @@ impl Cell {
     pub(super) fn time(time: Timestamp) -> Self {
         let shown = html! { time datetime=(time) { (words::time(time)) } };
         Self::keyed(time.nanos(), shown)
+    }
+
+    /// The time of day alone.
+    pub(super) fn clock(time: Timestamp) -> Self {
+        let shown = words::clock(time, Duration::ZERO);
+        Self::keyed(time.nanos(), html! { time datetime=(time) { (shown) } })
     }
 
     /// An address; it leads to the flows that have it.
@@ -122,17 +129,7 @@ impl Cell {
 
 /// As they are written: `10.0.0.1:80`, `[fd00::1]:80`, without a port where there is none.
 pub(super) fn end(address: IpAddr, port: u16) -> String {
-    if port == 0 { address.to_string() } else { (address, port).to_socket() }
-}
-
-trait ToSocket {
-    fn to_socket(self) -> String;
-}
-
-impl ToSocket for (IpAddr, u16) {
-    fn to_socket(self) -> String {
-        std::net::SocketAddr::from(self).to_string()
-    }
+    if port == 0 { address.to_string() } else { SocketAddr::new(address, port).to_string() }
 }
 
 /// A text that leads to the flows that have it.
@@ -148,7 +145,7 @@ fn order(address: IpAddr) -> String {
     }
 }
 
-/// A name from the traffic, on a line of its own.
+/// A name from the traffic, beside what it names.
 pub(super) fn name(name: Option<&str>) -> Markup {
     html! { @if let Some(name) = name { " " bdi.name { (words::harmless(name)) } } }
 }
@@ -165,15 +162,15 @@ pub(super) fn bar(part: u64, most: u64) -> Markup {
 
 impl Table {
     pub(super) fn markup(&self) -> Markup {
-        let heading = format!("{}-caption", self.id);
+        let heading = format!("{}-name", self.id);
         let class = |at: usize| {
             let number = self.columns.get(at).is_some_and(|column| column.is_number);
             if number { Some("n") } else { None }
         };
         html! {
+            div.head #(format!("{}-head", self.id)) { h3 #(heading) { (self.name) } }
             div.scroll role="region" tabindex="0" aria-labelledby=(heading) {
-                table #(self.id) {
-                    caption #(heading) { (self.caption) }
+                table #(self.id) aria-labelledby=(heading) {
                     thead {
                         tr {
                             @for (at, column) in self.columns.iter().enumerate() {

@@ -70,7 +70,7 @@ pub(super) fn paths(digest: &Digest, run: &Run<'_>) -> Markup {
     foot.extend(fields(&all_paths));
     let table = Table {
         id: "path-table",
-        caption: "Traffic by path",
+        name: "By gateway",
         columns: vec![
             text("by way of"),
             number("bytes").descending(),
@@ -108,7 +108,7 @@ fn flow_types(digest: &Digest) -> Markup {
     rows.sort_by_key(|(_, one)| std::cmp::Reverse(one.bytes()));
     Table {
         id: "flow-types",
-        caption: "Traffic by kind of network",
+        name: "By kind of network",
         columns: exchange_columns("between"),
         rows: rows.into_iter().map(row).collect(),
         foot: Vec::new(),
@@ -149,7 +149,7 @@ fn detours(digest: &Digest, direct: &str) -> Markup {
     });
     let table = Table {
         id: "detours",
-        caption: "Asymmetric paths",
+        name: "Asymmetric paths",
         columns: vec![
             text("client"),
             text("server"),
@@ -214,7 +214,7 @@ pub(super) fn talkers(digest: &Digest) -> Markup {
         columns.remove(1);
     }
     let table =
-        Table { id: "talker-table", caption: "Addresses by bytes", columns, rows: cells, foot };
+        Table { id: "talker-table", name: "Addresses by bytes", columns, rows: cells, foot };
     html! {
         (table.markup())
         (unlisted(unlisted_talkers, digest.talkers.let_go() == 0))
@@ -240,7 +240,7 @@ fn pairs(digest: &Digest) -> Markup {
     }
     let table = Table {
         id: "pairs",
-        caption: "Pairs of client and server by bytes",
+        name: "Pairs of client and server by bytes",
         columns,
         rows: cells.collect(),
         foot,
@@ -265,7 +265,7 @@ pub(super) fn services(digest: &Digest) -> Markup {
     }
     let table = Table {
         id: "service-table",
-        caption: "Services by bytes",
+        name: "Services by bytes",
         columns: exchange_columns("port of the server"),
         rows: cells.collect(),
         foot,
@@ -334,7 +334,7 @@ pub(super) fn names(digest: &Digest) -> Markup {
     });
     let table = Table {
         id: "name-table",
-        caption: "Names that DNS responses in the traffic have told",
+        name: "Names that DNS responses in the traffic have told",
         columns: vec![
             text("name"),
             text("addresses"),
