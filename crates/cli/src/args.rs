@@ -6,6 +6,7 @@ mod capture;
 mod collect;
 mod compare;
 mod doctor;
+mod report;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -23,6 +24,7 @@ pub(crate) use capture::Live;
 pub(crate) use collect::Collect;
 pub(crate) use compare::{Compare, CompareFormat};
 pub(crate) use doctor::{Doctor, DoctorFormat};
+pub(crate) use report::Report;
 
 /// Makes sense of mirrored cloud traffic.
 ///
@@ -49,6 +51,8 @@ pub(crate) enum Command {
     Trace(Trace),
     /// Write the customer's frames, taken out of their envelopes, to a capture file
     Decap(Decap),
+    /// Write one HTML page of what captures come to: talkers, services, paths, failures, INVALID
+    Report(Report),
     /// Compare a capture of the mirrored NIC with what its TAP delivered: what was lost or changed
     Compare(Compare),
     /// Measure how fast this machine decapsulates and tracks

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`args`] | what can be typed, with its help |
 //! | [`plan`] | from what was typed to sources, pipelines and sinks |
-//! | [`replay`], [`collect`](mod@collect), [`trace`], [`decap`], [`capture`](mod@capture), [`compare`](mod@compare), [`bench`](mod@bench), [`doctor`](mod@doctor) | the commands |
+//! | [`replay`], [`collect`](mod@collect), [`trace`], [`decap`], [`capture`](mod@capture), [`compare`](mod@compare), [`bench`](mod@bench), [`doctor`](mod@doctor), [`report`](mod@report) | the commands |
 //! | [`summary`] | the counters of a run, for people and as JSON |
 //! | [`progress`] | the bar, and the clock for `--speed` |
 //!
@@ -26,6 +26,7 @@ mod logs;
 mod plan;
 mod progress;
 mod replay;
+mod report;
 mod summary;
 mod trace;
 
@@ -108,6 +109,7 @@ fn main() -> ExitCode {
         Command::Capture(args) => capture::run(&args),
         Command::Trace(args) => trace::run(&args),
         Command::Decap(args) => decap::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -60,16 +60,18 @@ impl<'a> Summary<'a> {
 
     /// Tells on standard error what could not be read.
     pub(crate) fn write_damage(&self) {
-        for damage in self.inputs.damage() {
+        for damage in self.damage() {
             eprintln!("vtap: {damage}");
         }
+    }
+
+    /// What could not be read, a sentence each.
+    pub(crate) fn damage(&self) -> Vec<String> {
+        let places = self.inputs.damage().iter().map(ToString::to_string);
         let unlisted = self.inputs.unlisted_damage();
-        if unlisted > 0 {
-            eprintln!("vtap: and {unlisted} more damaged places");
-        }
-        for error in self.inputs.unreadable().chain(self.failed) {
-            eprintln!("vtap: {error}");
-        }
+        let more = (unlisted > 0).then(|| format!("and {unlisted} more damaged places"));
+        let unreadable = self.inputs.unreadable().chain(self.failed).map(ToString::to_string);
+        places.chain(more).chain(unreadable).collect()
     }
 
     /// Damage proper: an input that ends inside a packet is how a capture ends that was killed.

@@ -1,0 +1,117 @@
+//! `vtap report`: what captures come to, on one page.
+
+use std::convert::Infallible;
+use std::io::{self, Write};
+use std::path::Path;
+
+use vtap_export::report::{count, size};
+use vtap_files::Partial;
+use vtap_flow::{Answer, Config, Event, Gap, Record, Sink, Tracker};
+use vtap_networks::{Describer, Networks};
+use vtap_pipeline::RunError;
+use vtap_report::{Digest, Run};
+
+use crate::args::{Report, Speed};
+use crate::progress::Clock;
+use crate::summary::{Summary, unmirrored};
+use crate::{Finish, plan};
+
+pub(crate) fn run(args: &Report) -> anyhow::Result<Finish> {
+    let networks = match &args.networks {
+        Some(path) => Networks::load(path)?,
+        None => Networks::default(),
+    };
+    let mut pipeline = plan::tracking_pipeline(&args.input, &args.envelope, &args.tracking)?;
+    let config = Config { records: true, ..plan::tracking(&args.tracking) };
+    pipeline.tracker = Some(Tracker::new(config));
+    let mut inputs = plan::inputs(&args.input, &[&args.output])?;
+    let mut described =
+        Described { describer: Describer::new(networks), digest: Digest::default() };
+    let mut clock = Clock::start(Speed::Max);
+
+    let ran = if plan::processors() > 1 {
+        vtap_pipeline::run_parallel(&mut inputs, &mut pipeline, &mut described, &mut clock)
+    } else {
+        vtap_pipeline::run(&mut inputs, &mut pipeline, &mut described, &mut clock)
+    };
+    clock.clear();
+    let (counters, failed) = match ran {
+        Ok(counters) => (counters, None),
+        Err(RunError::Sink(never)) => match never {},
+        // What was read until then is shown all the same.
+        Err(RunError::Capture(error)) => {
+            let Ok(counters) = pipeline.finish(&mut described);
+            (counters, Some(error))
+        }
+    };
+
+    let summary = Summary::new(&counters, &inputs, failed.as_ref(), clock.elapsed());
+    let names: Vec<_> = inputs.paths().map(|path| path.display().to_string()).collect();
+    let page = vtap_report::page(
+        &described.digest,
+        &Run {
+            inputs: &names,
+            damage: &summary.damage(),
+            counters: &counters,
+            networks: args.networks.is_some(),
+            made_by: concat!("vtap ", env!("CARGO_PKG_VERSION")),
+        },
+    );
+    write(&args.output, &page)?;
+    summary.write_damage();
+    eprint!("{}", unmirrored(&counters));
+    if args.output != Path::new("-") {
+        let flows = counters.flow.unwrap_or_default().recorded.flows;
+        eprintln!(
+            "{}: {}, of {} packets and {} flows",
+            args.output.display(),
+            size(page.len() as u64),
+            count(counters.packets),
+            count(flows)
+        );
+    }
+    Ok(summary.finish())
+}
+
+/// The digest of records with what is known of their addresses.
+struct Described {
+    describer: Describer,
+    digest: Digest,
+}
+
+impl Sink for Described {
+    type Error = Infallible;
+
+    fn event(&mut self, event: &Event) -> Result<(), Infallible> {
+        self.digest.event(event);
+        Ok(())
+    }
+
+    fn gap(&mut self, gap: &Gap) -> Result<(), Infallible> {
+        self.digest.gap(gap);
+        Ok(())
+    }
+
+    fn record(&mut self, record: &Record) -> Result<(), Infallible> {
+        self.digest.record(record, &self.describer.describe(record));
+        Ok(())
+    }
+
+    fn answer(&mut self, answer: &Answer) -> Result<(), Infallible> {
+        self.describer.answer(answer);
+        self.digest.answer(answer);
+        Ok(())
+    }
+}
+
+/// A page of an earlier run stays until this one is complete.
+fn write(path: &Path, page: &str) -> anyhow::Result<()> {
+    if path == Path::new("-") {
+        io::stdout().lock().write_all(page.as_bytes())?;
+        return Ok(());
+    }
+    let mut file = Partial::create(path)?;
+    file.write_all(page.as_bytes())?;
+    file.finish()?;
+    Ok(())
+}
