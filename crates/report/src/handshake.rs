@@ -66,7 +66,7 @@ impl Failure {
     /// not seen; and where the tap does not show the other side, which tells nothing.
     pub fn of(record: &Record) -> Option<Self> {
         let Phase::End(ending) = record.phase else { return None };
-        if !was_tried(record) || record.missing.is_some() || record.egress_only {
+        if !was_tried(record) {
             return None;
         }
         let pending = ending == Ending::CaptureEnd && record.told.since(record.start) < PATIENCE;
@@ -84,10 +84,12 @@ impl Failure {
     }
 }
 
-/// Whether a flow is a connection whose opening was seen.
+/// Whether a flow is a connection whose opening was seen, where answers would be seen as well.
 pub(crate) const fn was_tried(record: &Record) -> bool {
     record.tcp.is_some()
         && !record.midstream
+        && !record.egress_only
+        && record.missing.is_none()
         && !matches!(record.conn_state, ConnState::Oth | ConnState::RstRh | ConnState::Shr)
 }
 

@@ -16,7 +16,7 @@ pub(crate) struct Step {
     pub(crate) flows: u64,
     /// Of these, handshakes that failed.
     pub(crate) failed: u64,
-    /// INVALID segments.
+    /// INVALID events, with the segments that they stand for.
     pub(crate) invalid: u64,
 }
 

@@ -86,7 +86,7 @@ pub(super) fn timeline(timeline: &Timeline, gaps: &[Gap]) -> Markup {
     let counts: [(&str, &str, Vec<u64>); 3] = [
         ("new flows", "flows", values(|step| step.flows)),
         ("failed handshakes", "failed", values(|step| step.failed)),
-        ("INVALID segments", "invalid", values(|step| step.invalid)),
+        ("INVALID events", "invalid", values(|step| step.invalid)),
     ];
     html! {
         div.timeline data-steps="steps" {
@@ -99,8 +99,9 @@ pub(super) fn timeline(timeline: &Timeline, gaps: &[Gap]) -> Markup {
             }
         }
         p.hint {
-            "Steps of " (words::span(width)) ", UTC. The bytes of a flow are spread evenly over its time, or over five \
+            "Steps of " (words::whole(width)) ", UTC. The bytes of a flow are spread evenly over its time, or over five \
              minutes of it where it lasts longer."
+            " A flow that is seen one way only has one INVALID event for all its segments."
             @if !gaps.is_empty() { " Shaded: gaps of the mirror." }
         }
         details { summary { "The timeline as a table" } (as_table(&steps, width)) }
@@ -205,7 +206,7 @@ fn as_table(steps: &[(Timestamp, Step)], width: Duration) -> Markup {
             number("to client"),
             number("new flows"),
             number("failed handshakes"),
-            number("INVALID"),
+            number("INVALID events"),
         ],
         rows: steps.iter().map(row).collect(),
         foot: Vec::new(),

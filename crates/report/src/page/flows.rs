@@ -17,7 +17,7 @@ pub(super) fn flows(digest: &Digest) -> Markup {
     let one_day = digest.span.is_some_and(|(first, last)| first.date() == last.date());
     let table = Table {
         id: "flows",
-        name: "Flows",
+        name: "Failed, INVALID and largest flows",
         columns: vec![
             text("began (UTC)").ascending(),
             text("protocol"),

@@ -92,7 +92,7 @@ fn quality(run: &Run<'_>) -> Markup {
 }
 
 fn taps(run: &Run<'_>) -> Markup {
-    let rows = run.counters.taps.iter().map(|tap| {
+    let rows = run.counters.taps.iter().filter(|tap| tap.packets > 0).map(|tap| {
         vec![
             tap.address
                 .map_or_else(|| Cell::text("not mirrored"), |at| Cell::text(&at.to_string())),
@@ -196,12 +196,12 @@ fn sum(
     let rows = rows.map(|(fate, n, what)| {
         vec![Cell::text(fate), Cell::count(n), Cell::share(n, whole), Cell::text(what)]
     });
-    Table {
+    let table = Table {
         id,
         name,
         columns: vec![text("became"), number("packets"), number("share"), text("meaning")],
         rows: rows.collect(),
         foot: vec![Cell::text("all"), Cell::count(whole), Cell::empty(), Cell::empty()],
-    }
-    .markup()
+    };
+    html! { div { (table.markup()) } }
 }

@@ -129,6 +129,12 @@ fn findings(digest: &Digest, run: &Run<'_>) -> Vec<Markup> {
             ": the other direction does not pass a tapped card."
         });
     }
+    if flow.egress_only > 0 {
+        findings.push(html! {
+            a href="#mirror" { (words::plural(flow.egress_only, "flow is", "flows are")) " seen on the way out alone" }
+            ": a NAT gateway has translated the source, and answers are not mirrored."
+        });
+    }
     findings
 }
 

@@ -89,7 +89,7 @@ pub(super) fn paths(digest: &Digest, run: &Run<'_>) -> Markup {
             div.beside { (pie("Traffic by path", &parts)) div { (table.markup()) (unlisted(unlisted_paths, digest.paths.let_go() == 0)) } }
         }
         @if !run.networks {
-            p.hint { "Which gateway a packet comes from is known once gateways have names: --networks networks.toml." }
+            p.hint { "Gateways have names, and addresses networks, with --networks networks.toml." }
         }
         (flow_types(digest))
         (detours(digest, direct))
@@ -98,6 +98,9 @@ pub(super) fn paths(digest: &Digest, run: &Run<'_>) -> Markup {
 
 fn flow_types(digest: &Digest) -> Markup {
     let whole = digest.total.bytes();
+    if digest.flow_types().all(|(kind, _)| kind == FlowType::Unknown) {
+        return html! {};
+    }
     let most = digest.flow_types().map(|(_, one)| one.bytes()).max().unwrap_or_default();
     let row = |(kind, one): (FlowType, &Exchange)| {
         let mut cells = vec![Cell::markup(html! { (type_name(kind)) })];

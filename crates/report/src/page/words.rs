@@ -39,6 +39,20 @@ fn digits(value: f64, unit: &str) -> String {
     format!("{value:.decimals$} {unit}")
 }
 
+/// A length of time that people count in: `5 s`, `10 min`.
+pub(super) fn whole(span: Duration) -> String {
+    let nanos = span.as_nanos();
+    let units = [
+        (86_400_000_000_000, "d"),
+        (3_600_000_000_000, "h"),
+        (60_000_000_000, "min"),
+        (1_000_000_000, "s"),
+    ];
+    let unit = units.iter().find(|(unit, _)| nanos >= *unit && nanos % unit == 0);
+    let (unit, name) = unit.copied().unwrap_or((1_000_000, "ms"));
+    format!("{} {name}", nanos / unit)
+}
+
 /// `2025-12-01 00:00:00.000`, in UTC.
 pub(super) fn time(time: Timestamp) -> String {
     let text = time.to_string();
@@ -115,6 +129,14 @@ mod tests {
         assert_eq!(nanos(12_345_678_901), "12.3 s");
         assert_eq!(nanos(61_000_000_000), "1 min 01 s");
         assert_eq!(span(Duration::from_secs(90_000)), "1 d 01 h");
+    }
+
+    #[test]
+    fn whole_spans_have_no_digits_behind_the_point() {
+        assert_eq!(whole(Duration::from_millis(500)), "500 ms");
+        assert_eq!(whole(Duration::from_secs(5)), "5 s");
+        assert_eq!(whole(Duration::from_secs(1_800)), "30 min");
+        assert_eq!(whole(Duration::from_secs(86_400 * 100)), "100 d");
     }
 
     #[test]
