@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use vtap_export::report::count;
 
-use super::table::{Cell, Table, name, number, text};
+use super::table::{Cell, Table, name, number, prose, text};
 use super::words;
 use crate::{Digest, Failure};
 
@@ -43,7 +43,7 @@ fn kinds(digest: &Digest) -> Markup {
             text("failure"),
             number("handshakes"),
             number("share"),
-            text("what was seen"),
+            prose("what was seen"),
         ],
         rows: rows.collect(),
         foot: Vec::new(),

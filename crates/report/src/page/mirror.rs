@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use vtap_export::report::count;
 use vtap_flow::{Reason, Stats};
 
-use super::table::{Cell, Table, number, text};
+use super::table::{Cell, Table, number, prose, text};
 use super::{Run, overview, words};
 use crate::Digest;
 
@@ -32,7 +32,7 @@ pub(super) fn invalid(run: &Run<'_>) -> Markup {
             text("reason"),
             number("segments").descending(),
             number("share"),
-            text("INVALID because"),
+            prose("INVALID because"),
         ],
         rows: rows.collect(),
         foot: vec![Cell::text("all"), Cell::count(whole), Cell::empty(), Cell::empty()],
@@ -84,7 +84,7 @@ fn quality(run: &Run<'_>) -> Markup {
     Table {
         id: "quality",
         name: "What the mirror did to the traffic",
-        columns: vec![text("what"), number("how many"), text("meaning")],
+        columns: vec![text("what"), number("how many"), prose("meaning")],
         rows,
         foot: Vec::new(),
     }
@@ -199,7 +199,7 @@ fn sum(
     let table = Table {
         id,
         name,
-        columns: vec![text("became"), number("packets"), number("share"), text("meaning")],
+        columns: vec![text("became"), number("packets"), number("share"), prose("meaning")],
         rows: rows.collect(),
         foot: vec![Cell::text("all"), Cell::count(whole), Cell::empty(), Cell::empty()],
     };

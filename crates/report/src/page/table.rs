@@ -23,17 +23,22 @@ pub(super) struct Table {
 #[derive(Clone, Copy)]
 pub(super) struct Column {
     name: &'static str,
-    is_number: bool,
+    class: Option<&'static str>,
     /// Rows come in the order of it: the largest first, or the smallest.
     ordered: Option<&'static str>,
 }
 
 pub(super) const fn text(name: &'static str) -> Column {
-    Column { name, is_number: false, ordered: None }
+    Column { name, class: None, ordered: None }
+}
+
+/// Of sentences.
+pub(super) const fn prose(name: &'static str) -> Column {
+    Column { name, class: Some("prose"), ordered: None }
 }
 
 pub(super) const fn number(name: &'static str) -> Column {
-    Column { name, is_number: true, ordered: None }
+    Column { name, class: Some("n"), ordered: None }
 }
 
 impl Column {
@@ -163,10 +168,7 @@ pub(super) fn bar(part: u64, most: u64) -> Markup {
 impl Table {
     pub(super) fn markup(&self) -> Markup {
         let heading = format!("{}-name", self.id);
-        let class = |at: usize| {
-            let number = self.columns.get(at).is_some_and(|column| column.is_number);
-            if number { Some("n") } else { None }
-        };
+        let class = |at: usize| self.columns.get(at).and_then(|column| column.class);
         html! {
             div.head #(format!("{}-head", self.id)) { h3 #(heading) { (self.name) } }
             div.scroll role="region" tabindex="0" aria-labelledby=(heading) {
