@@ -1,13 +1,14 @@
 //! How spans of time are distributed, in bounded memory.
 
+use std::ops::Range;
 use std::time::Duration;
 
 /// Steps to a doubling: what is told of a span is at most 1/16 off.
-const PER_OCTAVE: u64 = 8;
+const PER_OCTAVE: u32 = 8;
 
 /// From 2^10 ns, which is 1 µs, to 2^37 ns, which is 137 s. What lies outside is in the first or
 /// the last step.
-const OCTAVES: std::ops::Range<u64> = 10..37;
+const OCTAVES: Range<u32> = 10..37;
 
 const STEPS: usize = ((OCTAVES.end - OCTAVES.start) * PER_OCTAVE) as usize;
 
@@ -59,7 +60,7 @@ impl Times {
     pub(crate) fn percentile(&self, of_hundred: u64) -> Option<Duration> {
         let rank = (self.count * of_hundred).div_ceil(100).max(1);
         let mut seen = 0;
-        for (step, count) in (0_u64..).zip(self.steps.iter()) {
+        for (step, count) in (0_u32..).zip(self.steps.iter()) {
             seen += u64::from(*count);
             if seen >= rank {
                 return Some(middle_of(step).clamp(self.least, self.most));
@@ -71,20 +72,19 @@ impl Times {
 
 fn step_of(span: Duration) -> usize {
     let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-    let Some(octave) = nanos.checked_ilog2().map(u64::from) else { return 0 };
+    let octave = nanos.checked_ilog2().unwrap_or_default();
     if octave < OCTAVES.start {
         return 0;
     }
     // The three bits behind the first one.
-    let within = (nanos >> (octave - 3)) - PER_OCTAVE;
-    let step = (octave - OCTAVES.start) * PER_OCTAVE + within;
+    let within = (nanos >> (octave - 3)) - u64::from(PER_OCTAVE);
+    let step = u64::from((octave - OCTAVES.start) * PER_OCTAVE) + within;
     usize::try_from(step).unwrap_or(STEPS).min(STEPS - 1)
 }
 
-fn middle_of(step: u64) -> Duration {
-    let octave = OCTAVES.start + step / PER_OCTAVE;
-    let eighth = 1_u64 << (octave - 3);
-    Duration::from_nanos((PER_OCTAVE + step % PER_OCTAVE) * eighth + eighth / 2)
+fn middle_of(step: u32) -> Duration {
+    let eighth = 1_u64 << (OCTAVES.start + step / PER_OCTAVE - 3);
+    Duration::from_nanos(u64::from(PER_OCTAVE + step % PER_OCTAVE) * eighth + eighth / 2)
 }
 
 #[cfg(test)]

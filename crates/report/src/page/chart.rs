@@ -181,8 +181,8 @@ fn shades(gaps: &[Gap], first: Timestamp, end: Timestamp, steps: usize) -> Marku
 }
 
 fn rate(bytes: u64, width: Duration) -> String {
-    let a_second = bytes as f64 / width.as_secs_f64();
-    format!("{}/s", size(a_second.round() as u64))
+    let a_second = u128::from(bytes) * 1_000_000_000 / width.as_nanos().max(1);
+    format!("{}/s", size(u64::try_from(a_second).unwrap_or(u64::MAX)))
 }
 
 fn as_table(steps: &[(Timestamp, Step)], width: Duration) -> Markup {

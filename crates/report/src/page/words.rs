@@ -48,7 +48,7 @@ pub(super) fn whole(span: Duration) -> String {
         (60_000_000_000, "min"),
         (1_000_000_000, "s"),
     ];
-    let unit = units.iter().find(|(unit, _)| nanos >= *unit && nanos % unit == 0);
+    let unit = units.iter().find(|(unit, _)| nanos >= *unit && nanos.is_multiple_of(*unit));
     let (unit, name) = unit.copied().unwrap_or((1_000_000, "ms"));
     format!("{} {name}", nanos / unit)
 }
