@@ -6,8 +6,8 @@ use std::path::Path;
 
 use vtap_export::report::{count, size};
 use vtap_files::Partial;
-use vtap_flow::{Answer, Config, Event, Gap, Record, Sink, Tracker};
-use vtap_networks::{Describer, Networks};
+use vtap_flow::{Answer, Config, Event, Gap, Record, Sink};
+use vtap_networks::Describer;
 use vtap_pipeline::RunError;
 use vtap_report::{Digest, Run};
 
@@ -17,16 +17,11 @@ use crate::summary::{Summary, unmirrored};
 use crate::{Finish, plan};
 
 pub(crate) fn run(args: &Report) -> anyhow::Result<Finish> {
-    let networks = match &args.networks {
-        Some(path) => Networks::load(path)?,
-        None => Networks::default(),
-    };
-    let mut pipeline = plan::tracking_pipeline(&args.input, &args.envelope, &args.tracking)?;
-    let config = Config { records: true, ..plan::tracking(&args.tracking) };
-    pipeline.tracker = Some(Tracker::new(config));
+    let tracking = Config { records: true, ..plan::tracking(&args.tracking) };
+    let mut pipeline = plan::pipeline(&args.input, &args.envelope, &args.tracking, tracking)?;
+    let describer = plan::describer(args.networks.as_deref())?;
     let mut inputs = plan::inputs(&args.input, &[&args.output])?;
-    let mut described =
-        Described { describer: Describer::new(networks), digest: Digest::default() };
+    let mut described = Described { describer, digest: Digest::default() };
     let mut clock = Clock::start(Speed::Max);
 
     let ran = if plan::processors() > 1 {

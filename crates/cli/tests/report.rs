@@ -111,7 +111,7 @@ fn gateways_have_the_names_of_the_networks_file() {
     let talkers = rows(&page, "talker-table");
     let server = talkers.iter().find(|row| row[0].starts_with("10.0.2.6")).unwrap();
     assert_eq!(server[..2], ["10.0.2.6 web &lt;1&gt;", "lab/web"]);
-    assert_eq!(rows(&page, "flow-types")[0][0], "one virtual network");
+    assert_eq!(rows(&page, "flow-types")[0][0], "IntraVNet one virtual network");
     assert_eq!(rows(&page, "path-table")[0][..3], ["lab-firewall", "771 bytes", "100.0 %"]);
     assert_eq!(rows(&page, "flows")[0][12], "lab-firewall");
 }

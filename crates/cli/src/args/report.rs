@@ -15,7 +15,7 @@ pub(crate) struct Report {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
 
-    /// What ranges of addresses are, and which network cards are gateways: a networks.toml
+    /// Networks, gateways and sites by name
     #[arg(long, value_name = "FILE")]
     pub(crate) networks: Option<PathBuf>,
 

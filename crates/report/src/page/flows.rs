@@ -5,7 +5,7 @@ use vtap_export::report::count;
 use vtap_networks::Way;
 
 use super::table::{Cell, Table, name, number, text};
-use super::{traffic, words};
+use super::words;
 use crate::Digest;
 use crate::digest::{called, unseen};
 use crate::notable::{Flow, Notable};
@@ -97,7 +97,7 @@ fn way(flow: &Flow) -> String {
     match (via(&description.to_server), via(&description.to_client)) {
         (None, None) => match description.flow_type {
             vtap_networks::FlowType::Unknown => String::new(),
-            kind => traffic::type_name(kind).to_owned(),
+            kind => kind.name().to_owned(),
         },
         (there, back) if there == back => there.unwrap_or_default(),
         (there, back) => {

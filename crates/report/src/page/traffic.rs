@@ -103,7 +103,8 @@ fn flow_types(digest: &Digest) -> Markup {
     }
     let most = digest.flow_types().map(|(_, one)| one.bytes()).max().unwrap_or_default();
     let row = |(kind, one): (FlowType, &Exchange)| {
-        let mut cells = vec![Cell::markup(html! { (type_name(kind)) })];
+        let mut cells =
+            vec![Cell::keyed(kind.name(), html! { (kind.name()) (name(Some(words_of(kind)))) })];
         cells.extend(exchange(one, whole, most));
         cells
     };
@@ -119,8 +120,8 @@ fn flow_types(digest: &Digest) -> Markup {
     .markup()
 }
 
-/// As traffic analytics calls them, in words.
-pub(super) const fn type_name(kind: FlowType) -> &'static str {
+/// What traffic analytics means by it.
+const fn words_of(kind: FlowType) -> &'static str {
     match kind {
         FlowType::IntraVNet => "one virtual network",
         FlowType::InterVNet => "virtual networks",
