@@ -56,12 +56,11 @@ impl Notable {
         }
     }
 
-    /// In order of their first packets.
+    /// Those that failed in the order of packets, then those with INVALID segments, most first, and
+    /// then the largest.
     pub(crate) fn flows(&self) -> Vec<&Flow> {
         let parts = [&self.failed, &self.invalid, &self.large];
-        let mut flows: Vec<_> = parts.into_iter().flat_map(BTreeMap::values).collect();
-        flows.sort_by_key(|flow| (flow.record.start, flow.record.packet));
-        flows
+        parts.into_iter().flat_map(|part| part.values().rev()).collect()
     }
 }
 
@@ -98,7 +97,8 @@ mod tests {
         let flows = notable.flows();
         assert_eq!(flows.len(), Notable::LISTED / 4 + 1 + Notable::LISTED / 2);
         let packets: Vec<_> = flows.iter().map(|flow| flow.record.packet).collect();
-        assert_eq!(packets[..4], [1, 2, 3, 4]);
+        assert_eq!(packets[..3], [3, 4, 5]);
+        assert_eq!(packets[Notable::LISTED / 4..][..2], [2, 1]);
     }
 
     #[test]
@@ -108,6 +108,6 @@ mod tests {
             notable.offer(flow(packet, packet, None, 0));
         }
         let packets: Vec<_> = notable.flows().iter().map(|flow| flow.record.packet).collect();
-        assert_eq!(packets, (1_501..=2_000).collect::<Vec<_>>());
+        assert_eq!(packets, (1_501..=2_000).rev().collect::<Vec<_>>());
     }
 }

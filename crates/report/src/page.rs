@@ -65,6 +65,7 @@ pub fn page(digest: &Digest, run: &Run<'_>) -> String {
                 header {
                     h1 { bdi { (title) } }
                     p { (overview::span(digest)) }
+                    (overview::inputs(run))
                     nav aria-label="Sections" {
                         @for (id, name) in SECTIONS { a href=(format!("#{id}")) { (name) } " " }
                     }

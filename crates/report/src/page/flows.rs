@@ -19,7 +19,7 @@ pub(super) fn flows(digest: &Digest) -> Markup {
         id: "flows",
         name: "Failed, INVALID and largest flows",
         columns: vec![
-            text("began (UTC)").ascending(),
+            text("began (UTC)"),
             text("protocol"),
             text("client"),
             text("server"),

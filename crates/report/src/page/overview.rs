@@ -21,6 +21,22 @@ pub(super) fn span(digest: &Digest) -> Markup {
     }
 }
 
+/// Inputs that are named.
+const INPUTS: usize = 1_000;
+
+/// What was read, where it is more than the title says.
+pub(super) fn inputs(run: &Run<'_>) -> Markup {
+    html! {
+        @if run.inputs.len() > 1 {
+            details {
+                summary { (count(run.inputs.len() as u64)) " inputs" }
+                ul { @for input in run.inputs.iter().take(INPUTS) { li { bdi { (words::harmless(input)) } } } }
+                @if run.inputs.len() > INPUTS { p { "and " (count((run.inputs.len() - INPUTS) as u64)) " more" } }
+            }
+        }
+    }
+}
+
 pub(super) fn overview(digest: &Digest, run: &Run<'_>) -> Markup {
     let total = &digest.total;
     let invalid = invalid(run);
@@ -75,12 +91,20 @@ fn gaps(digest: &Digest) -> u64 {
 /// connection over a long way carries.
 const RETRANSMISSIONS: f64 = 0.01;
 
+/// Places of damage that are told one by one.
+const DAMAGE: usize = 5;
+
 fn findings(digest: &Digest, run: &Run<'_>) -> Vec<Markup> {
     let mut findings = Vec::new();
     let total = &digest.total;
     if !run.damage.is_empty() {
         findings.push(html! {
-            b { "The input is damaged." } " " (run.damage.join("; ")) "."
+            b { "The input is damaged." } " "
+            @for (at, damage) in run.damage.iter().take(DAMAGE).enumerate() {
+                @if at > 0 { "; " } (words::harmless(damage))
+            }
+            @if run.damage.len() > DAMAGE { "; and " (count((run.damage.len() - DAMAGE) as u64)) " more" }
+            "."
         });
     }
     if run.counters.decapsulated() == 0 && run.counters.not_mirrored > 0 {

@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use vtap_packet::Timestamp;
 
-/// `12.3 %`; the smallest share that is none is `< 0.1 %`.
+/// `12.3 %`; little is `< 0.1 %`, and not all of it `> 99.9 %`.
 pub(super) fn share(part: u64, whole: u64) -> String {
     if part == 0 || whole == 0 {
         return "0 %".to_owned();
     }
     let share = part as f64 / whole as f64 * 100.0;
-    if share < 0.1 { "< 0.1 %".to_owned() } else { format!("{share:.1} %") }
+    match share {
+        ..0.1 => "< 0.1 %".to_owned(),
+        99.9.. if part < whole => "> 99.9 %".to_owned(),
+        _ => format!("{share:.1} %"),
+    }
 }
 
 /// In the unit that leaves a number from 1 to 1,000, with three digits that count: `1.23 ms`.
@@ -140,9 +144,11 @@ mod tests {
     }
 
     #[test]
-    fn a_small_share_is_not_none() {
+    fn a_small_share_is_not_none_and_a_large_one_not_all() {
         assert_eq!(share(0, 5), "0 %");
         assert_eq!(share(1, 1_000_000), "< 0.1 %");
+        assert_eq!(share(999_999, 1_000_000), "> 99.9 %");
+        assert_eq!(share(5, 5), "100.0 %");
         assert_eq!(share(1, 8), "12.5 %");
         assert_eq!(share(0, 0), "0 %");
     }

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use vtap_flow::gap::Cause;
 use vtap_flow::record::{ConnState, Ending, Phase};
-use vtap_flow::{Answer, Gap, Record, Side, Stats};
+use vtap_flow::{Answer, Config, Gap, Record, Side, Stats, Tracker};
 use vtap_networks::{Description, End, FlowType, Way};
+use vtap_packet::tcp::Flags;
 use vtap_packet::{Protocol, Timestamp};
 use vtap_pipeline::Report;
 use vtap_report::{Digest, Run};
+use vtap_testkit::frame::{self, TcpFrame};
 
 use crate::sample;
 
@@ -66,7 +68,9 @@ pub(crate) fn page() -> String {
     let begin = Timestamp::new(1_764_583_200, 0);
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
     let mut counters = Report::default();
-    let mut flow = Stats::default();
+    let mut flow = strays(&mut digest, begin);
+    counters.packets += flow.packets;
+    counters.decap.decapsulated += flow.packets;
     for server in &SERVERS {
         if !server.name.is_empty() {
             let addresses = vec![(IpAddr::from(server.address), 300)];
@@ -119,6 +123,22 @@ pub(crate) fn page() -> String {
         made_by: "vtap",
     };
     vtap_report::page(&digest, &run)
+}
+
+/// Segments that belong to no connection, and what a tracker says of them.
+fn strays(digest: &mut Digest, begin: Timestamp) -> Stats {
+    let mut tracker = Tracker::new(Config::default());
+    let mut events = Vec::new();
+    for n in 0..57_u32 {
+        let flags = if n % 3 == 0 { Flags::SYN | Flags::FIN } else { Flags::RST };
+        let client = format!("10.1.5.9:{}", 40_000 + n);
+        let frame = TcpFrame::new(&client, "10.1.2.4:443", flags, n, 0).build();
+        let time = begin + Duration::from_millis(u64::from(n * n) * 180);
+        tracker.push(&frame::packet(u64::from(n) + 1, time, &frame), &mut events).unwrap();
+    }
+    tracker.finish(&mut events).unwrap();
+    events.iter().for_each(|event| digest.event(event));
+    tracker.stats()
 }
 
 fn conversation(packet: u64, start: Timestamp, dice: &mut Dice) -> (Record, Description) {
