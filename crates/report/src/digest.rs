@@ -293,14 +293,10 @@ impl Digest {
         if tcp.syn_ack.is_none() && tcp.handshake.is_none() {
             return;
         }
-        let mut timing = Timing::default();
-        if let Some(span) = tcp.syn_ack {
-            timing.syn_ack.add(span);
-        }
-        if let Some(span) = tcp.handshake {
-            timing.handshake.add(span);
-        }
-        self.timing.add(service, &timing);
+        self.timing.at(service, |timing| {
+            tcp.syn_ack.into_iter().for_each(|span| timing.syn_ack.add(span));
+            tcp.handshake.into_iter().for_each(|span| timing.handshake.add(span));
+        });
     }
 }
 

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `overview` | totals, and what stands out |
 //! | `chart` | the timeline, the pie |
-//! | `traffic` | by path, by kind of network, by address, by service, by pair, by name |
+//! | `paths` | traffic by gateway and by kind of network, and paths that are asymmetric |
+//! | `traffic` | by address, by pair, by service, by name |
 //! | `handshakes` | which failed, and how long the others took |
 //! | `flows` | the flows that are worth a row |
 //! | `mirror` | INVALID by reason, the mirror's quality, the account of packets |
@@ -18,6 +19,7 @@ mod flows;
 mod handshakes;
 mod mirror;
 mod overview;
+mod paths;
 mod seal;
 mod table;
 mod traffic;
@@ -73,7 +75,7 @@ pub fn page(digest: &Digest, run: &Run<'_>) -> String {
                 main {
                     (overview::overview(digest, run))
                     (section("timeline", &chart::timeline(&digest.timeline, &digest.gaps)))
-                    (section("paths", &traffic::paths(digest, run)))
+                    (section("paths", &paths::paths(digest, run)))
                     (section("talkers", &traffic::talkers(digest)))
                     (section("services", &traffic::services(digest)))
                     (section("handshakes", &handshakes::handshakes(digest)))

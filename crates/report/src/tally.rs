@@ -30,9 +30,14 @@ impl<K: Ord + Clone, A: Amount> Tally<K, A> {
         Self { cap, kept: BTreeMap::new(), others: A::default(), let_go: 0 }
     }
 
-    /// The sum of a key, to add to.
+    /// Adds to the sum of a key.
     pub(crate) fn add(&mut self, key: K, amount: &A) {
-        self.kept.entry(key).or_default().absorb(amount);
+        self.at(key, |sum| sum.absorb(amount));
+    }
+
+    /// Changes the sum of a key.
+    pub(crate) fn at(&mut self, key: K, change: impl FnOnce(&mut A)) {
+        change(self.kept.entry(key).or_default());
         if self.kept.len() > 2 * self.cap {
             self.prune();
         }

@@ -93,7 +93,7 @@ impl Chromium {
             &json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 }),
         );
         let scheme = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-        self.call("Emulation.setEmulatedMedia", &json!({ "features": scheme }));
+        self.call("Emulation.setEmulatedMedia", &json!({ "media": "", "features": scheme }));
     }
 
     pub(crate) fn open(&mut self, file: &Path) {

@@ -71,12 +71,26 @@ fn the_page_works_by_itself_in_a_browser() {
         assert_eq!(wide, 0, "{picture}: the page scrolls sideways");
         browser.picture(&folder().join(picture));
     }
+    printing(&mut browser, &file);
     contrasts(&mut browser, &file);
     sorting(&mut browser, &file);
     filtering(&mut browser);
     following(&mut browser);
     pointing(&mut browser);
     assert_eq!(complaints(&browser), [&Value::Null; 0]);
+}
+
+/// What is in the way on paper is left out, and a page of A4 is wide enough.
+fn printing(browser: &mut Chromium, file: &Path) {
+    browser.show(718, 1000, "light");
+    browser.open(file);
+    browser.call("Emulation.setEmulatedMedia", &json!({ "media": "print" }));
+    let shown = "[...document.querySelectorAll('nav, input, button')].some((node) => node.closest('th') === null && node.offsetParent)";
+    assert_eq!(browser.value(shown), false);
+    let wide = browser
+        .value("document.documentElement.scrollWidth - document.documentElement.clientWidth");
+    assert_eq!(wide, 0, "tables run off the paper");
+    browser.picture(&folder().join("print.png"));
 }
 
 /// Text stands out from its ground by 4.5 to 1 (WCAG 2.2, 1.4.3).
