@@ -38,7 +38,7 @@ impl Chromium {
         let process = Command::new("sh")
             .args(["-c", r#"exec 3<"$COMMANDS" 4>"$ANSWERS" chromium "$@""#, "sh"])
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
-            .args(["--no-first-run", "--remote-debugging-pipe"])
+            .args(["--no-first-run", "--hide-scrollbars", "--remote-debugging-pipe"])
             .arg(format!("--user-data-dir={}", home.path().join("profile").display()))
             .envs([("COMMANDS", &commands), ("ANSWERS", &answers)])
             .env("HOME", home.path())
