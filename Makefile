@@ -6,7 +6,7 @@ CAPTURE ?= testdata/tap/http.pcap
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench instructions fuzz lab deny libpcap fmt lint doc arrows
+.PHONY: help demo test bench instructions fuzz lab deny libpcap azurite fmt lint doc arrows
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,7 +15,7 @@ demo: libpcap ## build vtap and replay a mirrored HTTP request; CAPTURE=FILE for
 	$(CARGO) build --release --locked --package vtap
 	$(TARGET_DIR)/release/vtap replay $(CAPTURE)
 
-test: fmt lint doc arrows ## all that has to pass before a commit
+test: fmt lint doc arrows azurite ## all that has to pass before a commit
 	$(CARGO) test --workspace --locked
 
 bench: libpcap ## measure; takes minutes and wants a quiet machine
@@ -36,6 +36,9 @@ deny: ## licences, banned crates and sources of dependencies (cargo-deny)
 
 libpcap:
 	@ci/libpcap.sh
+
+azurite:
+	@ci/azurite.sh
 
 fmt:
 	$(CARGO) fmt --all --check

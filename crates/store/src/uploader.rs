@@ -1,0 +1,421 @@
+//! One thread that uploads what comes into the spools.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::sleep;
+use vtap_packet::Timestamp;
+
+use crate::error::Cause;
+use crate::health::Untold;
+use crate::journal::Journal;
+use crate::queue::{News, Queue};
+use crate::scan::{Found, Key, Stamp};
+use crate::transfer::{self, Trouble};
+use crate::{After, Config, Counters, Destination, Error, Health, Now};
+
+/// Uploads the complete files of some directories for as long as it lives.
+///
+/// A store that is away stops nothing: files wait in their directories, which [`health`](Self::health)
+/// tells once. When it is dropped, uploads under way end where they are; what did not go goes after
+/// the next start.
+#[derive(Debug)]
+#[must_use = "nothing is uploaded once it is dropped"]
+pub struct Uploader {
+    orders: Option<UnboundedSender<Drain>>,
+    shared: Arc<Mutex<Shared>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What [`Uploader::drain`] could not upload in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Files. They are in their directories.
+    pub files: u64,
+    /// Bytes of these.
+    pub bytes: u64,
+}
+
+impl Uploader {
+    /// Looks at the directories, and begins.
+    ///
+    /// # Errors
+    ///
+    /// When a directory or its journal cannot be read, one lies in another, or there is no thread.
+    /// Whether the store answers is not asked: that is [`health`](Self::health).
+    pub fn start(destination: Destination, config: Config, now: Now) -> Result<Self, Error> {
+        let shared = Arc::new(Mutex::new(Shared::default()));
+        let mut work = Work::new(destination, config, now, Arc::clone(&shared))?;
+        work.look()?;
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::Thread)?;
+        let (orders, received) = unbounded_channel();
+        let thread = thread::Builder::new()
+            .name("upload".into())
+            .spawn(move || run(runtime, work, received))
+            .map_err(Error::Thread)?;
+        Ok(Self { orders: Some(orders), shared, thread: Some(thread) })
+    }
+
+    /// What became of files up to now.
+    pub fn counters(&self) -> Counters {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).counters
+    }
+
+    /// What has changed for better or worse and was not told before; to be asked until `None`.
+    pub fn health(&self) -> Option<Health> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).untold.take()
+    }
+
+    /// Looks at the directories at once, and waits until all that is in them has gone, also what
+    /// rests, or until `limit` is over. Says what is left. Files that come meanwhile go as well.
+    pub fn drain(&self, limit: Duration) -> Left {
+        let (reply, answer) = channel();
+        let ordered = self.orders.as_ref().map(|orders| orders.send(Drain { limit, reply }));
+        // Without a thread nothing goes any more: what is pending is what it said last.
+        let left = ordered.and_then(|_| answer.recv().ok());
+        left.unwrap_or_else(|| Left::of(self.counters()))
+    }
+}
+
+impl Drop for Uploader {
+    fn drop(&mut self) {
+        drop(self.orders.take());
+        if let Some(thread) = self.thread.take() {
+            // It has no panic to tell: where it had one, it was printed.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Left {
+    const fn of(counters: Counters) -> Self {
+        Self { files: counters.pending_files, bytes: counters.pending_bytes }
+    }
+}
+
+/// What both threads see.
+#[derive(Debug, Default)]
+struct Shared {
+    counters: Counters,
+    untold: Untold,
+}
+
+#[derive(Debug)]
+struct Drain {
+    limit: Duration,
+    reply: Sender<Left>,
+}
+
+fn run(runtime: Runtime, mut work: Work, orders: UnboundedReceiver<Drain>) {
+    runtime.block_on(work.go(orders));
+    // A look-up of a name may hang for long, and cannot be stopped.
+    runtime.shutdown_background();
+}
+
+/// The state of the thread.
+#[derive(Debug)]
+struct Work {
+    destination: Destination,
+    config: Config,
+    now: Now,
+    queue: Queue,
+    journals: Vec<Journal>,
+    /// Spools whose journal is behind.
+    unwritten: BTreeSet<usize>,
+    requests: Arc<Semaphore>,
+    under_way: JoinSet<Result<Stamp, Trouble>>,
+    /// Which file each task of these uploads.
+    keys: Vec<(Id, Key)>,
+    next_look: Timestamp,
+    draining: Option<Draining>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Debug)]
+struct Draining {
+    until: Timestamp,
+    reply: Sender<Left>,
+}
+
+impl Work {
+    fn new(
+        destination: Destination,
+        mut config: Config,
+        now: Now,
+        shared: Arc<Mutex<Shared>>,
+    ) -> Result<Self, Error> {
+        config.parallel = config.parallel.clamp(1, MOST_PARALLEL);
+        let mut places = Vec::new();
+        for spool in &config.spools {
+            let path = &spool.directory;
+            places.push(fs::canonicalize(path).map_err(Error::disk("read", path))?);
+        }
+        if let Some(local) = &destination.local {
+            places.push(fs::canonicalize(local).map_err(Error::disk("read", local))?);
+        }
+        apart(&places)?;
+        let mut queue = Queue::new(config.refresh);
+        let journal = |spool: &crate::Spool| Journal::new(&spool.directory, destination.url());
+        let journals: Vec<_> = config.spools.iter().map(journal).collect();
+        if config.after == After::Keep {
+            for (spool, journal) in journals.iter().enumerate() {
+                for (key, stamp) in journal.read(spool)? {
+                    queue.remember(key, stamp);
+                }
+            }
+        }
+        let requests = Arc::new(Semaphore::new(config.parallel));
+        let (under_way, keys, unwritten) = (JoinSet::new(), Vec::new(), BTreeSet::new());
+        let next_look = Timestamp::EPOCH;
+        let draining = None;
+        Ok(Self {
+            destination,
+            config,
+            now,
+            queue,
+            journals,
+            unwritten,
+            requests,
+            under_way,
+            keys,
+            next_look,
+            draining,
+            shared,
+        })
+    }
+
+    /// Until nobody can give orders any more.
+    async fn go(&mut self, mut orders: UnboundedReceiver<Drain>) {
+        loop {
+            let now = (self.now)();
+            // A clock that was put back does not hold it up.
+            let is_due = now >= self.next_look || now + LONGEST_WAIT < self.next_look;
+            if is_due && let Err(error) = self.look() {
+                self.untold(|untold| untold.disk(error));
+            }
+            self.begin();
+            self.publish();
+            self.end_drain();
+            let wait = self.wait();
+            tokio::select! {
+                order = orders.recv() => match order {
+                    None => break,
+                    Some(Drain { limit, reply }) => {
+                        let now = (self.now)();
+                        self.draining = Some(Draining { until: now + limit, reply });
+                        self.next_look = now;
+                        self.queue.hurry(now);
+                    }
+                },
+                Some(done) = self.under_way.join_next_with_id() => {
+                    let id = done.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+                    // A panic in a library is a failure like any other.
+                    let panic = |error: JoinError| Trouble(Cause::Refused, error.to_string());
+                    let done = done.map_err(panic).and_then(|(_, done)| done);
+                    let at = self.keys.iter().position(|(of, _)| *of == id);
+                    if let Some((_, key)) = at.map(|at| self.keys.swap_remove(at)) {
+                        self.done(key, done);
+                    }
+                }
+                () = sleep(wait) => {}
+            }
+        }
+        self.write_journals();
+        self.publish();
+    }
+
+    /// Looks at the directories, and does what follows from what is there.
+    fn look(&mut self) -> Result<(), Error> {
+        let begin = (self.now)();
+        let mut found = Found::default();
+        for (spool, place) in self.config.spools.iter().enumerate() {
+            if let Err(error) = found.look(spool, &place.directory, begin) {
+                self.next_look = begin + self.config.scan_every;
+                return Err(error);
+            }
+        }
+        let vanished = self.queue.seen(&found.files, begin);
+        self.queue.note_unnameable(found.unnameable);
+        for key in vanished {
+            let path = self.path(&key);
+            self.untold(|untold| untold.vanished(path));
+        }
+        if self.draining.is_some() {
+            self.queue.wake();
+        }
+        match self.config.after {
+            After::Keep => self.write_journals(),
+            After::Remove => {
+                for (key, stamp) in self.queue.removable(begin) {
+                    self.remove(&key, stamp);
+                }
+                for directory in found.empty {
+                    // If somebody writes there after all, it is not empty.
+                    let _ = fs::remove_dir(directory);
+                }
+            }
+        }
+        let end = (self.now)();
+        self.next_look = end + self.config.scan_every.max(end.since(begin) * SHARE);
+        Ok(())
+    }
+
+    fn begin(&mut self) {
+        while let Some(key) = self.queue.next((self.now)(), self.config.parallel) {
+            let path = self.path(&key);
+            let object = self.object(&key);
+            let store = Arc::clone(&self.destination.store);
+            let requests = Arc::clone(&self.requests);
+            let task = self
+                .under_way
+                .spawn(async move { transfer::send(&*store, &object?, &path, &requests).await });
+            self.keys.push((task.id(), key));
+        }
+    }
+
+    fn done(&mut self, key: Key, done: Result<Stamp, Trouble>) {
+        let now = (self.now)();
+        match done {
+            Ok(stamp) => {
+                if self.queue.sent(&key, stamp, now) {
+                    self.untold(Untold::recovered);
+                }
+                self.unwritten.insert(key.spool);
+                if self.config.after == After::Remove && !key.is_growing() {
+                    self.remove(&key, stamp);
+                }
+            }
+            Err(trouble) => {
+                let Trouble(cause, _) = trouble;
+                let news = self.queue.failed(&key, cause.is_of_the_store(), now);
+                let object = self.object(&key).map_or_else(
+                    |_| key.object().unwrap_or_default().to_owned(),
+                    |object| object.to_string(),
+                );
+                // What is gone is told as that by the next look.
+                if news == News::Nothing || cause == Cause::Gone {
+                    return;
+                }
+                let error = Error::Upload(self.destination.failure(&object, trouble));
+                self.untold(|untold| match news {
+                    News::Store => untold.failing(error),
+                    _ => untold.refused(error),
+                });
+            }
+        }
+    }
+
+    /// Removes a file that the store has, unless it is not that one any more.
+    fn remove(&mut self, key: &Key, sent: Stamp) {
+        let path = self.path(key);
+        let is_same = match fs::symlink_metadata(&path) {
+            Ok(data) => Ok(data.is_file() && Stamp::of(&data) == sent),
+            Err(error) => Err(error),
+        };
+        let removed = match is_same {
+            Ok(true) => fs::remove_file(&path),
+            // The next look sees what it is now.
+            Ok(false) => return,
+            Err(error) => Err(error),
+        };
+        match removed {
+            Ok(()) => {
+                self.queue.removed(key);
+                self.queue.note_removed();
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.queue.removed(key);
+            }
+            Err(error) => self.untold(|untold| untold.disk(Error::disk("remove", &path)(error))),
+        }
+    }
+
+    fn write_journals(&mut self) {
+        if self.config.after != After::Keep {
+            return;
+        }
+        for spool in std::mem::take(&mut self.unwritten) {
+            let Some(journal) = self.journals.get(spool) else { continue };
+            if let Err(error) = journal.write(self.queue.kept(spool)) {
+                self.unwritten.insert(spool);
+                self.untold(|untold| untold.disk(error));
+                return;
+            }
+        }
+    }
+
+    fn end_drain(&mut self) {
+        let left = Left::of(self.queue.counters());
+        let now = (self.now)();
+        let is_over = |draining: &Draining| left.files == 0 || now >= draining.until;
+        if self.draining.as_ref().is_some_and(is_over) {
+            self.write_journals();
+            if let Some(Draining { reply, .. }) = self.draining.take() {
+                // Nobody waits any more: as well.
+                let _ = reply.send(left);
+            }
+        }
+    }
+
+    /// How long there is nothing to do, at most.
+    fn wait(&self) -> Duration {
+        let now = (self.now)();
+        let until = |due: Timestamp| due.since(now);
+        let is_full = self.under_way.len() >= self.config.parallel;
+        let due = self.queue.due().filter(|_| !is_full).map(until);
+        let drained = self.draining.as_ref().map(|draining| until(draining.until));
+        let soonest = [Some(until(self.next_look)), due, drained].into_iter().flatten().min();
+        soonest.unwrap_or(LONGEST_WAIT).clamp(SHORTEST_WAIT, LONGEST_WAIT)
+    }
+
+    fn path(&self, key: &Key) -> PathBuf {
+        let spool = self.config.spools.get(key.spool);
+        spool.map_or_else(|| key.path.to_path_buf(), |spool| spool.directory.join(&key.path))
+    }
+
+    fn object(&self, key: &Key) -> Result<object_store::path::Path, Trouble> {
+        let prefix = self.config.spools.get(key.spool).map_or("", |spool| &spool.prefix);
+        self.destination.object(prefix, key.object().unwrap_or_default())
+    }
+
+    fn publish(&self) {
+        let counters = self.queue.counters();
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).counters = counters;
+    }
+
+    fn untold(&self, tell: impl FnOnce(&mut Untold)) {
+        tell(&mut self.shared.lock().unwrap_or_else(PoisonError::into_inner).untold);
+    }
+}
+
+/// Requests at once at most, so that memory is bounded by 512 MiB whatever was configured.
+const MOST_PARALLEL: usize = 64;
+
+/// A look may take one part in so many of the time.
+const SHARE: u32 = 20;
+
+/// A timer that is due before the clock says so would be asked again at once.
+const SHORTEST_WAIT: Duration = Duration::from_millis(5);
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+/// No directory lies in another.
+fn apart(places: &[PathBuf]) -> Result<(), Error> {
+    let lies_in = |inner: &Path, outer: &Path| inner.starts_with(outer);
+    for (index, inner) in places.iter().enumerate() {
+        let others = places.iter().enumerate().filter(|(other, _)| *other != index);
+        if let Some((_, outer)) = others.into_iter().find(|(_, outer)| lies_in(inner, outer)) {
+            return Err(Error::Nested { inner: inner.clone(), outer: outer.clone() });
+        }
+    }
+    Ok(())
+}
