@@ -338,3 +338,6 @@ mod cloud {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use vtap_packet::Timestamp;
 
 use crate::Counters;
-use crate::scan::{Key, Stamp};
+use crate::scan::{Found, Key, Stamp};
 
 /// Files and what is to be done with them.
 #[derive(Debug)]
@@ -100,10 +100,13 @@ impl Queue {
 
     /// Takes in all that a look has found. Returns the files that are gone without having gone to
     /// the store.
-    pub(crate) fn seen(&mut self, found: &[(Key, Stamp)], now: Timestamp) -> Vec<Key> {
+    pub(crate) fn seen(&mut self, found: &Found, now: Timestamp) -> Vec<Key> {
         self.advance(now);
-        self.files.values_mut().for_each(|entry| entry.is_there = false);
-        for (key, stamp) in found {
+        self.counters.unnameable = found.unnameable;
+        for (key, entry) in &mut self.files {
+            entry.is_there = found.unread.contains(&key.spool);
+        }
+        for (key, stamp) in &found.files {
             match self.files.get_mut(key) {
                 None => {
                     let entry = Entry {
@@ -285,10 +288,6 @@ impl Queue {
 
     pub(crate) fn note_removed(&mut self) {
         self.counters.removed += 1;
-    }
-
-    pub(crate) const fn note_unnameable(&mut self, files: u64) {
-        self.counters.unnameable = files;
     }
 
     /// Lets those go whose rest is over. Where the clock was put back, all.

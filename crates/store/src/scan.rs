@@ -3,6 +3,7 @@
 //! A file is complete when it has its name: not `.partial` behind it, and no dot before it. Links
 //! are left alone, as they may lead anywhere.
 
+use std::collections::BTreeSet;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -61,16 +62,14 @@ pub(crate) struct Found {
     /// Directories that are empty for an hour, so that nobody is about to write there.
     pub(crate) empty: Vec<PathBuf>,
     pub(crate) unnameable: u64,
+    /// Spools that could not be read in full: what was not found there may be there.
+    pub(crate) unread: BTreeSet<usize>,
+    pub(crate) errors: Vec<Error>,
 }
 
 impl Found {
-    /// Looks through `directory` and what is below it.
-    pub(crate) fn look(
-        &mut self,
-        spool: usize,
-        directory: &Path,
-        now: Timestamp,
-    ) -> Result<(), Error> {
+    /// Looks through `directory` and what is below it, past what cannot be read.
+    pub(crate) fn look(&mut self, spool: usize, directory: &Path, now: Timestamp) {
         let mut open = vec![directory.to_path_buf()];
         while let Some(inner) = open.pop() {
             let is_root = inner == directory;
@@ -79,10 +78,12 @@ impl Found {
                 Ok(_) => {}
                 // Removed since it was seen.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && !is_root => {}
-                Err(error) => return Err(Error::disk("read", &inner)(error)),
+                Err(error) => {
+                    self.unread.insert(spool);
+                    self.errors.push(Error::disk("read", &inner)(error));
+                }
             }
         }
-        Ok(())
     }
 
     fn list(
@@ -154,7 +155,7 @@ mod tests {
         std::os::unix::fs::symlink("/etc/passwd", at("link")).unwrap();
 
         let mut found = Found::default();
-        found.look(3, temp.path(), Timestamp::EPOCH).unwrap();
+        found.look(3, temp.path(), Timestamp::EPOCH);
         let mut names: Vec<_> =
             found.files.iter().map(|(key, _)| key.path.to_str().unwrap()).collect();
         names.sort();
@@ -163,7 +164,7 @@ mod tests {
             key.spool == 3 && stamp.bytes == key.path.as_os_str().len() as u64
         }));
         assert_eq!(found.unnameable, 2);
-        assert!(found.empty.is_empty());
+        assert!(found.empty.is_empty() && found.unread.is_empty());
     }
 
     #[test]
@@ -174,7 +175,7 @@ mod tests {
         let made = Stamp::of(&fs::metadata(&empty).unwrap()).modified;
         for (after, expected) in [(3600, 0), (3601, 1)] {
             let mut found = Found::default();
-            found.look(0, temp.path(), made + Duration::from_secs(after)).unwrap();
+            found.look(0, temp.path(), made + Duration::from_secs(after));
             assert_eq!(found.empty.len(), expected);
         }
     }

@@ -56,7 +56,7 @@ impl Uploader {
     pub fn start(destination: Destination, config: Config, now: Now) -> Result<Self, Error> {
         let shared = Arc::new(Mutex::new(Shared::default()));
         let mut work = Work::new(destination, config, now, Arc::clone(&shared))?;
-        work.look()?;
+        work.look();
         let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::Thread)?;
         let (orders, received) = unbounded_channel();
         let thread = thread::Builder::new()
@@ -137,6 +137,9 @@ struct Work {
     /// Which file each task of these uploads.
     keys: Vec<(Id, Key)>,
     next_look: Timestamp,
+    /// What the disk refused since the last look, and whether it had refused something before.
+    refused: Vec<Error>,
+    is_refusing: bool,
     draining: Option<Draining>,
     shared: Arc<Mutex<Shared>>,
 }
@@ -176,8 +179,6 @@ impl Work {
         }
         let requests = Arc::new(Semaphore::new(config.parallel));
         let (under_way, keys, unwritten) = (JoinSet::new(), Vec::new(), BTreeSet::new());
-        let next_look = Timestamp::EPOCH;
-        let draining = None;
         Ok(Self {
             destination,
             config,
@@ -188,8 +189,10 @@ impl Work {
             requests,
             under_way,
             keys,
-            next_look,
-            draining,
+            next_look: Timestamp::EPOCH,
+            refused: Vec::new(),
+            is_refusing: false,
+            draining: None,
             shared,
         })
     }
@@ -200,8 +203,8 @@ impl Work {
             let now = (self.now)();
             // A clock that was put back does not hold it up.
             let is_due = now >= self.next_look || now + LONGEST_WAIT < self.next_look;
-            if is_due && let Err(error) = self.look() {
-                self.untold(|untold| untold.disk(error));
+            if is_due {
+                self.look();
             }
             self.begin();
             self.publish();
@@ -235,21 +238,17 @@ impl Work {
     }
 
     /// Looks at the directories, and does what follows from what is there.
-    fn look(&mut self) -> Result<(), Error> {
+    fn look(&mut self) {
         let begin = (self.now)();
         let mut found = Found::default();
         for (spool, place) in self.config.spools.iter().enumerate() {
-            if let Err(error) = found.look(spool, &place.directory, begin) {
-                self.next_look = begin + self.config.scan_every;
-                return Err(error);
-            }
+            found.look(spool, &place.directory, begin);
         }
-        let vanished = self.queue.seen(&found.files, begin);
-        self.queue.note_unnameable(found.unnameable);
-        for key in vanished {
+        for key in self.queue.seen(&found, begin) {
             let path = self.path(&key);
             self.untold(|untold| untold.vanished(path));
         }
+        self.refused.append(&mut found.errors);
         if self.draining.is_some() {
             self.queue.wake();
         }
@@ -265,9 +264,18 @@ impl Work {
                 }
             }
         }
+        self.tell_refused();
         let end = (self.now)();
         self.next_look = end + self.config.scan_every.max(end.since(begin) * SHARE);
-        Ok(())
+    }
+
+    /// Tells the first thing that the disk refused, if it refused nothing at the look before.
+    fn tell_refused(&mut self) {
+        let first = self.refused.drain(..).next();
+        let was_refusing = std::mem::replace(&mut self.is_refusing, first.is_some());
+        if let Some(error) = first.filter(|_| !was_refusing) {
+            self.untold(|untold| untold.disk(error));
+        }
     }
 
     fn begin(&mut self) {
@@ -336,7 +344,7 @@ impl Work {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.queue.removed(key);
             }
-            Err(error) => self.untold(|untold| untold.disk(Error::disk("remove", &path)(error))),
+            Err(error) => self.refused.push(Error::disk("remove", &path)(error)),
         }
     }
 
@@ -348,7 +356,7 @@ impl Work {
             let Some(journal) = self.journals.get(spool) else { continue };
             if let Err(error) = journal.write(self.queue.kept(spool)) {
                 self.unwritten.insert(spool);
-                self.untold(|untold| untold.disk(error));
+                self.refused.push(error);
                 return;
             }
         }
@@ -419,3 +427,6 @@ fn apart(places: &[PathBuf]) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

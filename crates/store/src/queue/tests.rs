@@ -15,12 +15,16 @@ fn stamp(seconds: u64, bytes: u64) -> Stamp {
     Stamp { bytes, modified: at(seconds), inode: seconds }
 }
 
+fn see(queue: &mut Queue, files: &[(Key, Stamp)], now: Timestamp) -> Vec<Key> {
+    queue.seen(&Found { files: files.to_vec(), ..Found::default() }, now)
+}
+
 /// One that has seen these files, each of a byte, the first the oldest.
 fn queue(names: &[&str]) -> (Queue, Vec<(Key, Stamp)>) {
     let mut queue = Queue::new(Duration::from_secs(300));
     let files: Vec<_> =
         names.iter().zip(0..).map(|(name, age)| (key(name), stamp(age, 1))).collect();
-    assert!(queue.seen(&files, at(10)).is_empty());
+    assert!(see(&mut queue, &files, at(10)).is_empty());
     (queue, files)
 }
 
@@ -116,7 +120,7 @@ fn a_file_that_grows_goes_at_once_then_once_in_a_while_and_at_last() {
     for minute in 0..120_u64 {
         let now = at(10 + 60 * minute);
         let seen = stamp(60 * minute.min(59), 100 + minute.min(59));
-        assert!(queue.seen(&[(key(growing), seen)], now).is_empty());
+        assert!(see(&mut queue, &[(key(growing), seen)], now).is_empty());
         if queue.next(now, 4).is_some() {
             queue.sent(&key(growing), seen, now);
             sent.push((minute, seen.bytes));
@@ -137,9 +141,9 @@ fn what_changes_while_it_goes_goes_again() {
     let first = queue.next(at(10), 1).unwrap();
     let before = files[0].1;
     files[0].1 = stamp(11, 5);
-    assert!(queue.seen(&files, at(11)).is_empty());
+    assert!(see(&mut queue, &files, at(11)).is_empty());
     queue.sent(&first, before, at(12));
-    assert!(queue.seen(&files, at(13)).is_empty());
+    assert!(see(&mut queue, &files, at(13)).is_empty());
     assert_eq!(queue.counters().pending_bytes, 5);
     assert_eq!(queue.next(at(13), 1), Some(key("a")));
 }
@@ -151,11 +155,19 @@ fn a_file_taken_away_before_it_went_is_told_and_one_that_went_is_not() {
     queue.sent(&first, files[0].1, at(10));
     assert_eq!(queue.next(at(10), 1), Some(key("b")));
     // b is under way: it may go yet.
-    assert_eq!(queue.seen(&[], at(11)), [key("c")]);
+    assert_eq!(see(&mut queue, &[], at(11)), [key("c")]);
     queue.sent(&key("b"), files[1].1, at(12));
-    assert!(queue.seen(&[], at(13)).is_empty());
+    assert!(see(&mut queue, &[], at(13)).is_empty());
     let Counters { vanished, pending_files, pending_bytes, uploaded, .. } = queue.counters();
     assert_eq!((vanished, pending_files, pending_bytes, uploaded), (1, 0, 0, 2));
+}
+
+#[test]
+fn what_is_in_a_directory_that_cannot_be_read_has_not_vanished() {
+    let (mut queue, _) = queue(&["a"]);
+    let unread = Found { unread: [0].into(), ..Found::default() };
+    assert!(queue.seen(&unread, at(11)).is_empty());
+    assert_eq!(queue.counters().pending_files, 1);
 }
 
 #[test]
@@ -177,7 +189,7 @@ fn what_an_earlier_run_has_sent_goes_only_if_it_changed() {
     queue.remember(key("b"), stamp(2, 1));
     queue.remember(key("gone"), stamp(3, 1));
     let seen = [(key("a"), stamp(1, 1)), (key("b"), stamp(5, 2)), (key("c"), stamp(6, 1))];
-    assert!(queue.seen(&seen, at(10)).is_empty());
+    assert!(see(&mut queue, &seen, at(10)).is_empty());
     assert_eq!([queue.next(at(10), 4), queue.next(at(10), 4)], [Some(key("b")), Some(key("c"))]);
     assert_eq!(queue.next(at(10), 4), None);
     let kept: Vec<_> = queue.kept(0).map(|(key, _)| key.clone()).collect();
