@@ -1,5 +1,7 @@
 use std::fmt;
+use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 
@@ -11,6 +13,7 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as StoreResult,
 };
 use vtap_files::Partial;
+use vtap_packet::Timestamp;
 
 use super::*;
 use crate::Spool;
