@@ -16,6 +16,10 @@ pub struct Config {
     /// Requests with a body at the same time, 1 at least. Memory is bounded by this many blocks of
     /// 8 MiB; they are larger only in files over 78 GiB, which no store takes in so many blocks.
     pub parallel: usize,
+    /// How long a file stays for sure once it has its name. Writers name files after the second in
+    /// which they begin: if one were removed within that second, the next could have its name, and
+    /// would take its place in the store.
+    pub remove_after: Duration,
     /// How often the directories are looked at. Where that takes long, it is done more rarely: one
     /// twentieth of the time goes to it at most.
     pub scan_every: Duration,
@@ -29,6 +33,7 @@ impl Default for Config {
             after: After::Remove,
             refresh: Duration::from_secs(300),
             parallel: 4,
+            remove_after: Duration::from_secs(10),
             scan_every: Duration::from_secs(5),
         }
     }

@@ -25,11 +25,18 @@ pub(crate) struct Stamp {
 
 impl Stamp {
     pub(crate) fn of(data: &Metadata) -> Self {
-        let seconds = u64::try_from(data.mtime()).unwrap_or(0);
-        let nanos = u64::try_from(data.mtime_nsec()).unwrap_or(0);
-        let modified = Timestamp::from_nanos(seconds.saturating_mul(1_000_000_000) + nanos);
+        let modified = time(data.mtime(), data.mtime_nsec());
         Self { bytes: data.len(), modified, inode: data.ino() }
     }
+}
+
+/// When a file got its name, or later: what changes beside its bytes is of that time, too.
+pub(crate) fn named(data: &Metadata) -> Timestamp {
+    time(data.ctime(), data.ctime_nsec())
+}
+
+fn time(seconds: i64, nanos: i64) -> Timestamp {
+    Timestamp::new(u64::try_from(seconds).unwrap_or(0), u64::try_from(nanos).unwrap_or(0))
 }
 
 /// A file by spool and path below it.

@@ -110,7 +110,8 @@ fn start(store: &Arc<Faulty>, directories: &[&Path]) -> Result<Uploader, Error> 
         |directory: &&Path| Spool { directory: directory.to_path_buf(), prefix: String::new() };
     let spools = directories.iter().map(spool).collect();
     let scan_every = Duration::from_millis(20);
-    let config = Config { spools, scan_every, ..Config::default() };
+    let remove_after = Duration::ZERO;
+    let config = Config { spools, scan_every, remove_after, ..Config::default() };
     let store: Arc<dyn ObjectStore> = Arc::<Faulty>::clone(store);
     Uploader::start(Destination::test(store), config, now)
 }
@@ -197,6 +198,26 @@ fn a_directory_that_cannot_be_read_is_told_and_holds_up_no_other() {
     write(&spool.join("a"), b"x");
     assert_eq!(uploader.drain(Duration::from_secs(30)), Left::default());
     assert_eq!(uploader.counters().removed, 2);
+}
+
+#[test]
+fn a_name_stays_taken_for_longer_than_the_second_it_is_made_of() {
+    let store = Arc::new(Faulty::default());
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("events-20251201T000000Z.json");
+    let spools = vec![Spool { directory: temp.path().to_owned(), prefix: String::new() }];
+    let (scan_every, remove_after) = (Duration::from_millis(20), Duration::from_secs(2));
+    let config = Config { spools, scan_every, remove_after, ..Config::default() };
+    let begin = now();
+    write(&path, b"x");
+    let uploader = Uploader::start(Destination::test(store), config, now).unwrap();
+    assert_eq!(uploader.drain(Duration::from_secs(30)), Left::default());
+    while path.exists() {
+        sleep(Duration::from_millis(10));
+    }
+    // Times of files are of the last tick of the kernel.
+    assert!(now().since(begin) > Duration::from_millis(1980));
+    assert_eq!(uploader.counters().uploaded, 1);
 }
 
 #[test]

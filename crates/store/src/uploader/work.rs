@@ -20,7 +20,7 @@ use crate::error::Cause;
 use crate::health::Untold;
 use crate::journal::Journal;
 use crate::queue::{News, Queue};
-use crate::scan::{Found, Key, Stamp};
+use crate::scan::{Found, Key, Stamp, named};
 use crate::transfer::{self, Trouble};
 use crate::{After, Config, Destination, Error, Now, Spool};
 
@@ -234,14 +234,11 @@ impl Work {
     /// Removes a file that the store has, unless it is not that one any more.
     fn remove(&mut self, key: &Key, sent: Stamp) {
         let path = self.path(key);
-        let is_same = match fs::symlink_metadata(&path) {
-            Ok(data) => Ok(data.is_file() && Stamp::of(&data) == sent),
-            Err(error) => Err(error),
-        };
-        let removed = match is_same {
-            Ok(true) => fs::remove_file(&path),
+        let removed = match fs::symlink_metadata(&path) {
             // The next look sees what it is now.
-            Ok(false) => return,
+            Ok(data) if !data.is_file() || Stamp::of(&data) != sent => return,
+            Ok(data) if (self.now)().since(named(&data)) < self.config.remove_after => return,
+            Ok(_) => fs::remove_file(&path),
             Err(error) => Err(error),
         };
         match removed {

@@ -115,7 +115,8 @@ pub(crate) fn now() -> Timestamp {
 pub(crate) fn config(directory: &Path) -> Config {
     let spool = Spool { directory: directory.to_owned(), prefix: "tap".into() };
     let scan_every = Duration::from_millis(200);
-    Config { spools: vec![spool], scan_every, ..Config::default() }
+    let remove_after = Duration::ZERO;
+    Config { spools: vec![spool], scan_every, remove_after, ..Config::default() }
 }
 
 pub(crate) fn start(port: u16, directory: &Path) -> Uploader {
