@@ -6,7 +6,7 @@ CAPTURE ?= testdata/tap/http.pcap
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench instructions fuzz lab deny libpcap azurite fmt lint doc arrows
+.PHONY: help demo test bench instructions fuzz lab deny libpcap azurite python fmt lint doc arrows
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,7 +15,7 @@ demo: libpcap ## build vtap and replay a mirrored HTTP request; CAPTURE=FILE for
 	$(CARGO) build --release --locked --package vtap
 	$(TARGET_DIR)/release/vtap replay $(CAPTURE)
 
-test: fmt lint doc arrows azurite ## all that has to pass before a commit
+test: fmt lint doc arrows azurite python ## all that has to pass before a commit
 	$(CARGO) test --workspace --locked
 
 bench: libpcap ## measure; takes minutes and wants a quiet machine
@@ -39,6 +39,13 @@ libpcap:
 
 azurite:
 	@ci/azurite.sh
+
+python: $(TARGET_DIR)/python/done ## the Python packages that tests compare with (ci/python.txt)
+
+# Without a network, or without venv, the tests that need them say so and are skipped.
+$(TARGET_DIR)/python/done: ci/python.txt
+	@python3 -m venv $(TARGET_DIR)/python && $(TARGET_DIR)/python/bin/pip install --quiet --disable-pip-version-check \
+	  --requirement ci/python.txt && touch $@ || echo 'no Python packages: tests that compare with them are skipped' >&2
 
 fmt:
 	$(CARGO) fmt --all --check

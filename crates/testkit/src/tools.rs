@@ -2,7 +2,8 @@
 
 use std::env;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// Where a program is, if it is installed.
 pub fn find(program: &str) -> Option<PathBuf> {
@@ -18,6 +19,35 @@ pub fn installed(programs: &[&str]) -> bool {
         skipped(&format!("{program} is not installed"));
     }
     missing.is_none()
+}
+
+/// A Python that has these modules: that of `make python`, which has those of `ci/python.txt`, or the
+/// installed one. Says which modules none has, as [`installed`] does.
+pub fn python(modules: &[&str]) -> Option<PathBuf> {
+    let test = env::current_exe().unwrap_or_default();
+    let made = test.ancestors().map(|folder| folder.join("python/bin/python3"));
+    let import = format!("import {}", modules.join(", "));
+    let has_modules = |python: &PathBuf| {
+        let ran = Command::new(python).args(["-c", &import]).stderr(Stdio::null()).status();
+        ran.is_ok_and(|status| status.success())
+    };
+    let found = made.filter(|python| python.is_file()).chain(find("python3")).find(has_modules);
+    if found.is_none() {
+        skipped(&format!("no python3 has {}: run `make python`", modules.join(", ")));
+    }
+    found
+}
+
+/// What a Python script prints.
+///
+/// # Panics
+///
+/// When it fails, with what it says then.
+pub fn run_python(python: &Path, script: &Path, argument: &Path) -> String {
+    let ran = Command::new(python).arg(script).arg(argument).output().expect("python3 starts");
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{}: {said}", script.display());
+    String::from_utf8(ran.stdout).expect("a script prints UTF-8")
 }
 
 /// Says that a test does not run. The test harness hides what a passing test prints; this it shows.
