@@ -11,7 +11,7 @@ import sys
 
 ALL = {"vtap-packet", "vtap-capture", "vtap-decap", "vtap-flow", "vtap-export", "vtap-pipeline",
        "vtap-synth", "vtap-compare", "vtap-files", "vtap-recorder", "vtap-collector", "vtap-doctor",
-       "vtap-networks", "vtap-report", "vtap-store"}
+       "vtap-flowlog", "vtap-networks", "vtap-report", "vtap-store"}
 
 MAY_USE = {
     "vtap-packet": set(),
@@ -27,6 +27,7 @@ MAY_USE = {
     "vtap-compare": {"vtap-packet"},
     "vtap-doctor": set(),
     "vtap-networks": {"vtap-packet", "vtap-flow"},
+    "vtap-flowlog": {"vtap-packet", "vtap-flow", "vtap-files", "vtap-networks"},
     "vtap-recorder": {"vtap-packet", "vtap-capture", "vtap-files", "vtap-pipeline"},
     "vtap-report": {"vtap-packet", "vtap-flow", "vtap-networks", "vtap-pipeline", "vtap-export"},
     "vtap-store": {"vtap-packet", "vtap-files"},
