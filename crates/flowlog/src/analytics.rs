@@ -14,7 +14,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `group` | what flows share that are one row, and their sums |
-//! | [`column`] | name, type and value of each column |
+//! | [`column`](mod@column) | name, type and value of each column |
 //! | `port` | protocols by destination port |
 //! | `jsonl`, `parquet` | rows as text, and in columns |
 
@@ -56,7 +56,7 @@ const EXTENSIONS: &[&str] = &["jsonl", "parquet"];
 #[cfg(not(feature = "parquet"))]
 const EXTENSIONS: &[&str] = &["jsonl"];
 
-/// Over how long flows are summed up. Intervals begin at full hours, or at tenths minutes of them.
+/// Over how long flows are summed up. Intervals begin at the full hour, or at every tenth minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Interval {
     /// The cloud's faster one.

@@ -52,11 +52,19 @@ pub struct VnetFlowLog {
     begun: Begun,
     /// Minutes since 1970 of the latest record, or of the latest tick.
     minute: u64,
-    gathered: BTreeMap<(Mac, u64), String>,
+    gathered: BTreeMap<(Mac, u64), Tuples>,
     gathered_bytes: usize,
     /// The last attempt to write has failed; the next is made when a minute is over.
     failed: bool,
     counters: Counters,
+}
+
+/// Those of a card and a minute.
+#[derive(Debug, Default)]
+struct Tuples {
+    /// Elements of a JSON array.
+    text: String,
+    count: u64,
 }
 
 /// What became of the tuples: `tuples = written + gathered + lost`, the gathered ones being zero
@@ -127,9 +135,10 @@ impl VnetFlowLog {
                 continue;
             }
             let tuples = self.gathered.entry((mac, minute)).or_default();
-            let before = tuples.len();
-            tuple::push(tuples, record, description.direction, state);
-            self.gathered_bytes += tuples.len() - before;
+            let before = tuples.text.len();
+            tuple::push(&mut tuples.text, record, description.direction, state);
+            tuples.count += 1;
+            self.gathered_bytes += tuples.text.len() - before;
         }
         if self.gathered_bytes >= GATHERED_BYTES && !self.failed {
             return self.flush();
@@ -184,19 +193,17 @@ impl VnetFlowLog {
         while let Some(&(mac, minute)) = self.gathered.keys().next() {
             let hour = minute / 60;
             let mut records = String::new();
-            let (mut minutes, mut tuples, mut bytes) = (Vec::new(), 0, 0);
-            for (&(_, minute), gathered) in
-                self.gathered.range((mac, hour * 60)..(mac, (hour + 1) * 60))
-            {
-                self.push(&mut records, mac, minute, gathered);
+            let (mut minutes, mut count, mut bytes) = (Vec::new(), 0, 0);
+            let of_hour = (mac, hour * 60)..(mac, (hour + 1) * 60);
+            for (&(_, minute), tuples) in self.gathered.range(of_hour) {
+                self.push(&mut records, mac, minute, &tuples.text);
                 minutes.push(minute);
-                // As many as there are closing quotation marks.
-                tuples += gathered.matches('"').count() as u64 / 2;
-                bytes += gathered.len();
+                count += tuples.count;
+                bytes += tuples.text.len();
             }
             let path = self.container.join(blob_name(mac, hour));
             blob::append(&path, &self.draft, &records)?;
-            self.counters.written += tuples;
+            self.counters.written += count;
             self.counters.records += minutes.len() as u64;
             self.gathered_bytes -= bytes;
             for minute in minutes {
