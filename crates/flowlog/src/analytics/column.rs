@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use vtap_flow::record::Traffic;
-use vtap_networks::{Direction, FlowType};
+use vtap_networks::Direction;
 use vtap_packet::{Mac, Protocol, Timestamp};
 
 use super::group::{Group, Key, Place};
@@ -131,7 +131,7 @@ pub const COLUMNS: &[Column] = &[
     told("FlowLogResourceId", Kind::Text, |row| text(&row.names.flow_log)),
     told("FlowStartTime", Kind::Time, |row| row.group.first.map_or(Value::Null, Value::Time)),
     told("FlowStatus", Kind::Text, |_| text("Allowed")),
-    told("FlowType", Kind::Text, |row| text(flow_type(row.key.flow_type))),
+    told("FlowType", Kind::Text, |row| text(row.key.flow_type.name())),
     null("IsFlowCapturedAtUdrHop", Kind::Bool),
     told("L4Protocol", Kind::Text, |row| match row.key.protocol {
         Protocol::TCP => text("T"),
@@ -220,19 +220,6 @@ fn subnet(place: &Place) -> Value {
 fn dashed(mac: Mac) -> String {
     let [a, b, c, d, e, g] = mac.0;
     format!("{a:02X}-{b:02X}-{c:02X}-{d:02X}-{e:02X}-{g:02X}")
-}
-
-const fn flow_type(flow_type: FlowType) -> &'static str {
-    match flow_type {
-        FlowType::IntraVNet => "IntraVNet",
-        FlowType::InterVNet => "InterVNet",
-        FlowType::S2S => "S2S",
-        FlowType::P2S => "P2S",
-        FlowType::AzurePublic => "AzurePublic",
-        FlowType::ExternalPublic => "ExternalPublic",
-        FlowType::UnknownPrivate => "UnknownPrivate",
-        FlowType::Unknown => "Unknown",
-    }
 }
 
 #[cfg(test)]

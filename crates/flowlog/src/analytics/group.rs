@@ -100,13 +100,7 @@ impl Group {
         self.records += 1;
         self.begun += u64::from(is_first);
         self.ended += u64::from(matches!(record.phase, Phase::End(_)));
-        add(&mut self.to_dest, record.to_server.since);
-        add(&mut self.to_src, record.to_client.since);
+        self.to_dest += record.to_server.since;
+        self.to_src += record.to_client.since;
     }
-}
-
-fn add(sum: &mut Traffic, more: Traffic) {
-    sum.packets = sum.packets.saturating_add(more.packets);
-    sum.bytes = sum.bytes.saturating_add(more.bytes);
-    sum.payload = sum.payload.saturating_add(more.payload);
 }
