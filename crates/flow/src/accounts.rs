@@ -243,18 +243,19 @@ impl Accounts {
         }
         let over = account.over();
         if over <= now {
-            return self.tell(at, now, Phase::End(account.silence()), known);
+            return self.tell(at, over, Phase::End(account.silence()), known);
         }
         let next = match details.told_at {
             None => details.start + limits::BEGIN,
             Some(told) => told + limits::CONTINUE,
         };
-        let (phase, next) = match details.told_at {
-            _ if next > now => (None, next),
-            None => (Some(Phase::Begin), now + limits::CONTINUE),
-            Some(_) => (Some(Phase::Continue), now + limits::CONTINUE),
+        let phase = match details.told_at {
+            _ if next > now => None,
+            None => Some(Phase::Begin),
+            Some(_) => Some(Phase::Continue),
         };
-        self.wheel.hang(&mut self.places, at, now, next.min(over));
+        let then = if phase.is_some() { now + limits::CONTINUE } else { next };
+        self.wheel.hang(&mut self.places, at, now, then.min(over));
         phase.and_then(|phase| self.tell(at, now, phase, known))
     }
 

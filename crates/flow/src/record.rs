@@ -34,7 +34,9 @@ pub struct Record {
     pub start: Timestamp,
     /// Time of the last packet so far.
     pub end: Timestamp,
-    /// Packet time at which this is told, which may be long after the last packet.
+    /// Packet time at which this is told, which may be long after the last packet. A flow of which
+    /// nothing more was heard is told to have ended when its time was over, though that is noticed
+    /// with the next packet of any flow.
     pub told: Timestamp,
     /// What the client sent.
     pub to_server: Half,

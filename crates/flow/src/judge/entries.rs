@@ -17,7 +17,8 @@ impl Judge {
     pub(super) fn turn<S: Sink>(&mut self, now: Timestamp, sink: &mut S) -> Result<(), S::Error> {
         self.look(now, sink)?;
         while let Some(at) = self.table.next_due(now) {
-            self.end(at, now, None, sink)?;
+            let over = self.table.flow(at).map_or(now, |flow| flow.deadline);
+            self.end(at, over, None, sink)?;
             let row = self.table.entry(at).and_then(|(_, cold)| cold.suppressed.take());
             self.table.release(at);
             if let Some(row) = row {
@@ -62,11 +63,12 @@ impl Judge {
             None => self.table.find(&observed.key, hash),
         };
         if let Some(at) = known {
-            if self.table.flow(at).is_some_and(|flow| flow.deadline > now) {
+            let over = self.table.flow(at).map_or(now, |flow| flow.deadline);
+            if over > now {
                 return Ok(Some(at));
             }
-            // Over, and the wheel has not come round to it yet.
-            self.forget(at, now, None, sink)?;
+            // The wheel has not come round to it yet.
+            self.forget(at, over, None, sink)?;
         }
         let at = match self.table.insert(observed.key, hash, observed.from, now) {
             Ok(at) => at,
