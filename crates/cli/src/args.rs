@@ -15,6 +15,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use vtap_export::{FlagSet, Format};
 use vtap_flow::{Checksum, Profile, limits};
+use vtap_flowlog::Interval;
 
 pub(crate) use bench::{Bench, BenchFormat};
 pub(crate) use capture::Capture;
@@ -227,15 +228,20 @@ pub(crate) struct Output {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 
-    /// What is written, with commas between: events (what happened to each connection) and flows
-    /// (who talked to whom, how much, which way)
-    /// [default: events; with --out both]
+    /// What is written, with commas between: events (what happened to each connection), flows (who
+    /// talked to whom, how much, which way), and with --out vnet-flow-log (the cloud's, a file for
+    /// each network card and hour) and traffic-analytics (its sums over an interval)
+    /// [default: events; with --out events,flows]
     #[arg(long, value_enum, value_name = "LOGS", value_delimiter = ',')]
     pub(crate) logs: Option<Vec<LogName>>,
 
-    /// Networks, gateways and sites by name, for the rows of flows
+    /// Networks, gateways and sites by name, for all that is told of flows
     #[arg(long, value_name = "FILE")]
     pub(crate) networks: Option<PathBuf>,
+
+    /// What traffic analytics sums up over
+    #[arg(long, value_enum, value_name = "SPAN", default_value_t = IntervalName::Hour)]
+    pub(crate) interval: IntervalName,
 
     /// Which events: names with commas between, or all
     /// [default: all; for azure SYN-ACK,FIN,FIN-ACK,RST,INVALID]
@@ -272,6 +278,25 @@ impl Output {
 pub(crate) enum LogName {
     Events,
     Flows,
+    VnetFlowLog,
+    TrafficAnalytics,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IntervalName {
+    #[value(name = "10m")]
+    TenMinutes,
+    #[value(name = "1h")]
+    Hour,
+}
+
+impl From<IntervalName> for Interval {
+    fn from(name: IntervalName) -> Self {
+        match name {
+            IntervalName::TenMinutes => Self::TenMinutes,
+            IntervalName::Hour => Self::Hour,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

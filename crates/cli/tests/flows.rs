@@ -306,3 +306,81 @@ fn records_add_up_to_what_tshark_counts() {
     println!("{files} captures, {conversations} conversations");
     assert!(conversations > 30, "{conversations}");
 }
+
+/// Every file below a directory with this name, or this ending.
+fn found(directory: &Path, ending: &str) -> Vec<std::path::PathBuf> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(found(&path, ending));
+        } else if path.to_str().unwrap().ends_with(ending) {
+            all.push(path);
+        }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn rows_flow_log_and_analytics_of_a_replay_have_the_same_sums() {
+    for name in ["http", "gap", "both-ends", "two-routers", "snat-egress", "router"] {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().to_str().unwrap();
+        let logs = "flows,vnet-flow-log,traffic-analytics";
+        let options = ["--logs", logs, "--out", out, "--interval", "10m"];
+        let (_, _, ran) = replay(&options, &data::testdata(&format!("tap/{name}.pcap")));
+        assert_eq!(ran.status, 0, "{name}: {}", ran.stderr);
+
+        let text = std::fs::read_to_string(folder.path().join("flows.jsonl")).unwrap();
+        let mut rows = [0; 4];
+        for row in text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
+            let keys = ["pkts_toserver", "bytes_toserver", "pkts_toclient", "bytes_toclient"];
+            if row["event_type"] == "flow" {
+                keys.iter().zip(&mut rows).for_each(|(key, sum)| *sum += uint(&row["flow"][*key]));
+            }
+        }
+        let mut tuples = [0; 4];
+        for file in found(folder.path(), "PT1H.json") {
+            let log: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+            for record in log["records"].as_array().unwrap() {
+                let groups = &record["flowRecords"]["flows"][0]["flowGroups"];
+                for tuple in groups[0]["flowTuples"].as_array().unwrap() {
+                    let fields: Vec<_> = tuple.as_str().unwrap().split(',').collect();
+                    let counts = fields[9..].iter().map(|count| count.parse::<u64>().unwrap());
+                    counts.zip(&mut tuples).for_each(|(count, sum)| *sum += count);
+                }
+            }
+        }
+        let mut analytics = [0; 4];
+        for file in found(folder.path(), ".jsonl") {
+            if file.ends_with("flows.jsonl") {
+                continue;
+            }
+            for line in std::fs::read_to_string(file).unwrap().lines() {
+                let row: Value = serde_json::from_str(line).unwrap();
+                let keys =
+                    ["PacketsSrcToDest", "BytesSrcToDest", "PacketsDestToSrc", "BytesDestToSrc"];
+                keys.iter().zip(&mut analytics).for_each(|(key, sum)| *sum += uint(&row[*key]));
+            }
+        }
+        assert!(rows[0] > 0, "{name}");
+        assert_eq!((tuples, analytics), (rows, rows), "{name}");
+        assert!(!found(folder.path(), ".parquet").is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn what_is_a_tree_of_files_asks_for_a_directory() {
+    for (options, remedy) in [
+        (&["--logs", "vnet-flow-log"][..], "--out DIR"),
+        (&["--logs", "events,traffic-analytics"], "--out DIR"),
+        (&["--logs", "flows", "--format", "azure"], "--logs vnet-flow-log --out DIR"),
+    ] {
+        let capture = data::testdata("tap/http.pcap");
+        let args = [&["replay"], options, &[capture.to_str().unwrap()]].concat();
+        let ran = common::vtap(&args);
+        assert_eq!(ran.status, 2, "{options:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(remedy), "{options:?}: {}", ran.stderr);
+    }
+}
