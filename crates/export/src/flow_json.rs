@@ -6,7 +6,6 @@
 //!  "community_id":"1:w5mK5wZhrO6H5iu/D4VnkVuIIr8=","packet":1,
 //!  "tunnel":{"src_ip":"10.0.1.4","src_port":51111,"dest_ip":"10.9.0.5","dest_port":4789,
 //!            "vni":27,"depth":1},
-//!  "taps":["10.0.1.4"],
 //!  "flow":{"pkts_toserver":6,"pkts_toclient":5,"bytes_toserver":800,"bytes_toclient":4100,
 //!          "payload_toserver":540,"payload_toclient":3880,
 //!          "start":"2025-12-01T00:00:00.000000000Z","end":"2025-12-01T00:00:01.500000000Z",
@@ -33,7 +32,7 @@
 use std::io::{self, Write};
 
 use vtap_flow::record::{Half, Link, Phase, Record};
-use vtap_networks::{Description, Direction, End};
+use vtap_networks::{Description, Direction, End, FlowType};
 use vtap_packet::{Mac, Protocol};
 
 use crate::clock::Clock;
@@ -86,7 +85,10 @@ fn row(
     field::number(out, record.packet);
     if let Some(envelope) = &record.tunnel {
         json::tunnel(out, envelope);
-        json::taps(out, record.taps);
+        // One alone is the tunnel's source.
+        if record.taps.iter().flatten().nth(1).is_some() {
+            json::taps(out, record.taps);
+        }
         if record.egress_only {
             text(out, r#","egress_only":true,"nat":{"private_ip":""#);
             field::address(out, envelope.src);
@@ -288,9 +290,11 @@ fn described(out: &mut Vec<u8>, description: &Description) {
     if description.asymmetric_path {
         text(out, r#","asymmetric_path":true"#);
     }
-    text(out, r#","flow_type":""#);
-    text(out, description.flow_type.name());
-    text(out, r#"""#);
+    if description.flow_type != FlowType::Unknown {
+        text(out, r#","flow_type":""#);
+        text(out, description.flow_type.name());
+        text(out, r#"""#);
+    }
     if description.nic.is_some() {
         text(
             out,

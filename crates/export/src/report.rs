@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use vtap_flow::{EventFlag, Reason, Tap};
+use vtap_flow::stats::Recorded;
+use vtap_flow::{EventFlag, Reason, Stats, Tap};
 use vtap_packet::reassembly;
 use vtap_pipeline::Report;
 
@@ -45,9 +46,17 @@ pub fn json(report: &Report) -> Map<String, Value> {
         ("events", counts(&mut events(report))),
         ("retransmissions", flow.retransmissions.into()),
         ("invalid", counts(&mut invalid(report))),
+        ("recorded", recorded(&flow)),
         ("taps", taps(report)),
     ];
     all.into_iter().map(|(name, value): (&str, Value)| (name.to_owned(), value)).collect()
+}
+
+/// All zeros where no records are kept.
+fn recorded(flow: &Stats) -> Value {
+    let Recorded { flows, packets, .. } = flow.recorded;
+    let unrecorded = if flows == 0 { 0 } else { flow.unrecorded() };
+    json!({ "flows": flows, "packets": packets, "unrecorded": unrecorded })
 }
 
 /// The lines for people that follow the one about the packets read, each with its name. `warm_up` is
@@ -178,7 +187,7 @@ fn adoption(warm_up: Duration) -> String {
 }
 
 /// What the mirror did to the traffic; zeros are left out.
-fn mirror(flow: &vtap_flow::Stats) -> String {
+fn mirror(flow: &Stats) -> String {
     list(
         [
             ("duplicates", flow.duplicates),
@@ -195,7 +204,7 @@ fn mirror(flow: &vtap_flow::Stats) -> String {
     )
 }
 
-fn oddities(flow: &vtap_flow::Stats) -> String {
+fn oddities(flow: &Stats) -> String {
     let all = [
         ("with checksums left to the NIC", flow.offloaded),
         ("cut by the snaplen", flow.truncated),

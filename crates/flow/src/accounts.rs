@@ -5,6 +5,7 @@
 
 use std::mem;
 
+use prefetch_index::prefetch_index;
 use vtap_packet::{Mac, Protocol, Timestamp};
 
 use crate::account::{Account, Details, Letters, MANY_BYTES, Macs};
@@ -70,6 +71,7 @@ impl Accounts {
     pub(crate) fn prefetch(&self, at: u32) {
         if let Some(account) = self.places.accounts.get(at as usize) {
             account.prefetch();
+            prefetch_index(&self.places.details, at as usize);
         }
     }
 

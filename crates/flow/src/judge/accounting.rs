@@ -78,9 +78,20 @@ impl Judge {
         } else if refused.is_some() {
             accounts.add(at, observed.from, letters);
         }
+        if refused.is_some()
+            && let Some(details) = accounts.details(at)
+        {
+            details.invalid = details.invalid.saturating_add(1);
+        }
+        if refused.is_none() && !judged.waits {
+            accounts.close(at, told, now);
+        }
+        let midstream = taken.opened.is_some_and(|opened| opened.midstream);
+        if judged.row.is_none() && !midstream {
+            return Ok(());
+        }
         let Some(details) = accounts.details(at) else { return Ok(()) };
-        details.invalid = details.invalid.saturating_add(u32::from(refused.is_some()));
-        details.midstream |= taken.opened.is_some_and(|opened| opened.midstream);
+        details.midstream |= midstream;
         match judged.row {
             Some(Row { retransmission: true, .. }) | None => {}
             Some(Row { flag: EventFlag::Syn, .. }) => details.syn = Some(now),
@@ -91,9 +102,6 @@ impl Judge {
                 details.handshake = details.syn.map(|syn| now.since(syn));
             }
             Some(_) => {}
-        }
-        if refused.is_none() && !judged.waits {
-            accounts.close(at, told, now);
         }
         Ok(())
     }
