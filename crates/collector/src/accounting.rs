@@ -1,7 +1,7 @@
 //! What every layer saw and dropped.
 //!
 //! A mirrored packet passes them in this order: the network card, the kernel's backlog (softnet),
-//! the ring or socket of the source, the belt, the queue of rows, the file. How many packets the
+//! the ring or socket of the source, the belt, the queues of rows and of flows, the files, the store. How many packets the
 //! mirror sent is known to nobody here; from the network card on, nothing is lost uncounted.
 
 use serde_json::{Map, Value, json};
@@ -10,7 +10,9 @@ use vtap_export::report;
 use vtap_packet::Timestamp;
 use vtap_pipeline::Report;
 
+use crate::flows::{self, Log};
 use crate::host::{Nic, Process, Softnet};
+use crate::uploads;
 
 /// The counters of a collector, all since it was started.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +33,10 @@ pub struct Accounting {
     pub flows: u64,
     /// Rows of events, from the belt to the file.
     pub rows: RowCounters,
+    /// What is told of flows, from the belt to the logs.
+    pub told: FlowCounters,
+    /// Files on their way to a store.
+    pub uploads: uploads::Counters,
     /// What is kept of the packets themselves.
     pub recorder: vtap_recorder::Counters,
     /// What the collector itself takes of the machine.
@@ -59,7 +65,53 @@ impl RowCounters {
     }
 }
 
+/// What became of what was told of flows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowCounters {
+    /// Records of flows and DNS answers that the belts told.
+    pub made: u64,
+    /// Of these, dropped because the queue to the logs was full.
+    pub overflowed: u64,
+    /// Those that the logs have taken, and what became of them there.
+    pub taken: flows::Taken,
+}
+
+impl FlowCounters {
+    /// On their way to the logs.
+    pub const fn waiting(&self) -> u64 {
+        self.made.saturating_sub(self.overflowed + self.taken.answers + self.taken.records)
+    }
+
+    /// The logs by name, in the order in which they take a record.
+    pub const fn logs(&self) -> [(&'static str, Log); 3] {
+        let flows::Taken { rows, tuples, sums, .. } = self.taken;
+        [("flows", rows), ("vnet-flow-log", tuples), ("traffic-analytics", sums)]
+    }
+
+    fn assert_laws(&self) {
+        let flows::Taken { answers, records, begun, rows, sums, .. } = self.taken;
+        assert!(
+            self.made == self.overflowed + answers + records,
+            "broken law: made = overflowed + answers + records in {self:?}"
+        );
+        for (name, Log { made, written, lost }) in self.logs() {
+            assert!(
+                made == written + lost,
+                "broken law: made = written + lost of {name} in {self:?}"
+            );
+        }
+        // Those that are not asked for have none.
+        assert!(rows.made == 0 || records == begun + rows.made, "broken law: flows in {self:?}");
+        assert!(sums.made == 0 || records == sums.made, "broken law: sums in {self:?}");
+    }
+}
+
 impl Accounting {
+    /// How long the oldest file that the store has not waits for it.
+    pub fn oldest_pending(&self) -> std::time::Duration {
+        self.uploads.oldest_pending.map(|oldest| self.at.since(oldest)).unwrap_or_default()
+    }
+
     /// Packets that the kernel has counted and not handed over: those still in the ring.
     pub const fn unread(&self) -> u64 {
         self.source.received.saturating_sub(self.source.dropped + self.report.packets)
@@ -67,7 +119,7 @@ impl Accounting {
 
     /// All of it, the counters of the belt by the names of `docs/counters.md`.
     pub fn to_json(&self) -> Value {
-        let Self { source, softnet, rows, recorder, process, .. } = self;
+        let Self { source, softnet, rows, told, uploads, recorder, process, .. } = self;
         let nic = |(name, nic): &(String, Nic)| {
             let counters = json!({
                 "received": nic.received,
@@ -78,6 +130,14 @@ impl Accounting {
             (name.clone(), counters)
         };
         let nics: Map<String, Value> = self.nics.iter().map(nic).collect();
+        let log = |(name, log): (&'static str, Log)| {
+            let Log { made, written, lost } = log;
+            let waiting = log.waiting();
+            let counters =
+                json!({ "made": made, "written": written, "lost": lost, "waiting": waiting });
+            (name.to_owned(), counters)
+        };
+        let logs: Map<String, Value> = told.logs().into_iter().map(log).collect();
         let mut all = report::json(&self.report);
         let ours = [
             ("since", self.since.to_string().into()),
@@ -111,6 +171,32 @@ impl Accounting {
                     "lost": rows.lost,
                     "omitted": rows.omitted,
                     "waiting": rows.waiting(),
+                }),
+            ),
+            (
+                "flow_queue",
+                json!({
+                    "made": told.made,
+                    "overflowed": told.overflowed,
+                    "answers": told.taken.answers,
+                    "records": told.taken.records,
+                    "begun": told.taken.begun,
+                    "waiting": told.waiting(),
+                }),
+            ),
+            ("flow_log", logs.into()),
+            (
+                "upload",
+                json!({
+                    "uploaded": uploads.uploaded,
+                    "bytes": uploads.bytes,
+                    "failed": uploads.failed,
+                    "removed": uploads.removed,
+                    "vanished": uploads.vanished,
+                    "unnameable": uploads.unnameable,
+                    "pending_files": uploads.pending_files,
+                    "pending_bytes": uploads.pending_bytes,
+                    "oldest_pending_seconds": self.oldest_pending().as_secs(),
                 }),
             ),
             (
@@ -152,6 +238,7 @@ impl Accounting {
             made == overflowed + written + lost + omitted,
             "broken law: made = overflowed + written + lost + omitted in {self:?}"
         );
+        self.told.assert_laws();
         self.recorder.assert_laws();
         assert!(
             self.source.received >= self.source.dropped + self.report.packets,

@@ -13,13 +13,15 @@ use vtap_pipeline::Pipeline;
 use vtap_recorder::Recording;
 
 use crate::Now;
-use crate::accounting::{Accounting, RowCounters};
-use crate::rows::{self, Counts, Queued, Rows, Taken};
+use crate::accounting::{Accounting, FlowCounters, RowCounters};
+use crate::ends::Ends;
+use crate::flows::{self, Flows};
+use crate::queue::{Counts, queue};
+use crate::rows::{self, Rows};
+use crate::uploads::Uploads;
 use crate::watch::{Ending, Watch};
 use crate::worker::{Slot, Worker};
-
-/// How often what was gathered is written.
-const TICK: Duration = Duration::from_millis(500);
+use crate::writers;
 
 /// What a collector is made of.
 pub struct Setup<L> {
@@ -27,10 +29,16 @@ pub struct Setup<L> {
     pub belts: Vec<(L, Pipeline, Option<Recording>)>,
     /// Where rows go.
     pub rows: Box<dyn Rows>,
+    /// Where what is told of flows goes; the belts are to tell of them then.
+    pub flows: Option<Box<dyn Flows>>,
+    /// Tells of uploads, where there are any.
+    pub uploads: Option<Uploads>,
     /// What can be changed while it runs.
     pub tuning: Tuning,
-    /// Rows that wait for the writer at most.
+    /// Rows of events that wait for the writer at most.
     pub queue: usize,
+    /// What is told of flows and waits for their logs at most.
+    pub flow_queue: usize,
     /// Interfaces whose cards are looked at; all for none.
     pub interfaces: Vec<String>,
     /// The clock.
@@ -50,8 +58,10 @@ pub struct Tuning {
     pub flags: FlagSet,
     /// Whether repeated segments are rows as well.
     pub retransmissions: bool,
-    /// When files are begun, and how many are kept, where rows are written to files.
+    /// When files of events are begun, and how many are kept, where these go to files.
     pub rotation: Rotation,
+    /// The same of rows of flows.
+    pub flow_rotation: Rotation,
 }
 
 /// A collector that runs.
@@ -59,6 +69,7 @@ pub struct Tuning {
 pub struct Collector {
     belts: Vec<JoinHandle<Result<(), capture::Error>>>,
     writer: JoinHandle<Option<vtap_export::Error>>,
+    flows: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
     watch: Watch,
     now: Now,
@@ -74,7 +85,12 @@ pub(crate) struct Shared {
     tunings: AtomicU64,
     /// Raised when the writer's thread ends.
     pub(crate) writer_ended: AtomicBool,
-    pub(crate) counts: Arc<Counts>,
+    /// Raised when the thread of the logs of flows ends.
+    pub(crate) flows_ended: AtomicBool,
+    rows_made: Arc<Counts>,
+    pub(crate) rows_taken: Mutex<rows::Taken>,
+    flows_made: Arc<Counts>,
+    pub(crate) flows_taken: Mutex<flows::Taken>,
 }
 
 impl Shared {
@@ -85,6 +101,22 @@ impl Shared {
             return None;
         }
         Some(self.tuning.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// What became of rows of events.
+    pub(crate) fn rows(&self) -> RowCounters {
+        // Those at the end of the way first, so that none is seen there that was not made.
+        let taken = *self.rows_taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows::Taken { written, lost, omitted } = taken;
+        let (made, overflowed) = self.rows_made.read();
+        RowCounters { made, overflowed, written, lost, omitted }
+    }
+
+    /// What became of what was told of flows.
+    pub(crate) fn flows(&self) -> FlowCounters {
+        let taken = *self.flows_taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let (made, overflowed) = self.flows_made.read();
+        FlowCounters { made, overflowed, taken }
     }
 }
 
@@ -97,7 +129,7 @@ pub struct Ended {
     pub sources: Vec<capture::Error>,
     /// Why rows could not be written any more.
     pub rows: Option<vtap_export::Error>,
-    /// Whether the last row was written, or given up, in time.
+    /// Whether the last row, and what was told of the last flow, was written, or given up, in time.
     pub written: bool,
 }
 
@@ -108,39 +140,58 @@ impl Collector {
     ///
     /// The system has no more threads.
     pub fn start<L: Live + Send + 'static>(setup: Setup<L>) -> std::io::Result<Self> {
-        let Setup { belts, rows, tuning, queue, interfaces, now } = setup;
+        let Setup { belts, rows, flows, uploads, tuning, queue: room, flow_queue, .. } = setup;
+        let (interfaces, now) = (setup.interfaces, setup.now);
         let Tuning { flags, retransmissions, .. } = tuning;
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             tuning: Mutex::new(tuning),
             tunings: AtomicU64::new(0),
             writer_ended: AtomicBool::new(false),
-            counts: Arc::default(),
+            flows_ended: AtomicBool::new(false),
+            rows_made: Arc::default(),
+            rows_taken: Mutex::default(),
+            flows_made: Arc::default(),
+            flows_taken: Mutex::default(),
         });
-        let (ends, queued) = rows::queue(belts.len(), queue, &shared.counts);
         let slots: Vec<_> = belts.iter().map(|_| Arc::new(Slot::default())).collect();
-        let watch = Watch::new(slots.clone(), Arc::clone(&shared), interfaces, now);
-        // First, so that it is there when rows come.
+        let watch = Watch::new(slots.clone(), Arc::clone(&shared), interfaces, uploads, now);
+        // Those who write come first, so that they are there when there is something to write.
+        let (row_ends, queued) = queue(belts.len(), room, &shared.rows_made);
         let its = Arc::clone(&shared);
         let write = move || {
             let _ending = Ending(&its.writer_ended);
-            write(&queued, rows, &its, now)
+            writers::rows(&queued, rows, &its, now)
         };
         let writer = thread::Builder::new().name("writer".into()).spawn(write)?;
+        let mut flow_ends: Vec<_> = belts.iter().map(|_| None).collect();
+        let flows = match flows {
+            None => None,
+            Some(flows) => {
+                let (ends, queued) = queue(belts.len(), flow_queue, &shared.flows_made);
+                flow_ends = ends.into_iter().map(Some).collect();
+                let its = Arc::clone(&shared);
+                let write = move || {
+                    let _ending = Ending(&its.flows_ended);
+                    writers::flows(&queued, flows, &its, now);
+                };
+                Some(thread::Builder::new().name("flows".into()).spawn(write)?)
+            }
+        };
         let mut running = Vec::with_capacity(belts.len());
-        let belts = belts.into_iter().zip(ends).zip(slots);
-        for (number, (((source, pipeline, recording), end), slot)) in belts.enumerate() {
+        let belts = belts.into_iter().zip(row_ends.into_iter().zip(flow_ends)).zip(slots);
+        for (belt, (((source, pipeline, recording), (rows, flows)), slot)) in belts.enumerate() {
             let shared = Arc::clone(&shared);
             let work = move || {
                 let _ending = Ending(&slot.ended);
-                let queue = Filtered { sink: end, flags, retransmissions };
+                let queue = Filtered { sink: Ends { belt, rows, flows }, flags, retransmissions };
                 let (slot, shared) = (&*slot, &*shared);
                 let recorded = vtap_recorder::Counters::default();
                 Worker { source, pipeline, recording, queue, slot, shared, now, recorded }.run()
             };
-            running.push(thread::Builder::new().name(format!("belt {number}")).spawn(work)?);
+            running.push(thread::Builder::new().name(format!("belt {belt}")).spawn(work)?);
         }
-        Ok(Self { belts: running, writer, shared, watch, now })
+        Ok(Self { belts: running, writer, flows, shared, watch, now })
     }
 
     /// The counters now. A worker that is too busy to answer is told of as it was last.
@@ -161,10 +212,12 @@ impl Collector {
 
     /// Whether a thread has ended by itself: a source has failed, or nobody takes rows any more.
     pub fn is_over(&self) -> bool {
-        self.writer.is_finished() || self.belts.iter().any(JoinHandle::is_finished)
+        self.writer.is_finished()
+            || self.flows.as_ref().is_some_and(JoinHandle::is_finished)
+            || self.belts.iter().any(JoinHandle::is_finished)
     }
 
-    /// Stops reading, writes what is left, and ends. A writer that hangs (a pipe that nobody reads,
+    /// Stops reading, writes what is left, and ends. One who writes and hangs (a pipe that nobody reads,
     /// a network file system) is left behind after `patience`.
     ///
     /// # Panics
@@ -183,68 +236,19 @@ impl Collector {
         }
         if written {
             ended.rows = joined(self.writer);
+            self.flows.map(joined);
             ended.accounting.assert_laws();
         }
         ended
     }
 
     fn threads_ended(&self) -> bool {
-        self.writer.is_finished() && self.belts.iter().all(JoinHandle::is_finished)
+        self.writer.is_finished()
+            && self.flows.iter().all(JoinHandle::is_finished)
+            && self.belts.iter().all(JoinHandle::is_finished)
     }
 }
 
 fn joined<T>(thread: JoinHandle<T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-/// The thread that writes, until every worker has ended, or nobody takes rows any more.
-fn write(
-    queued: &Queued,
-    mut rows: Box<dyn Rows>,
-    shared: &Shared,
-    now: Now,
-) -> Option<vtap_export::Error> {
-    let counts = &shared.counts;
-    let (mut next, mut tuned) = (now() + TICK, 0);
-    while let Some(batch) = queued.receive(TICK) {
-        for row in &batch {
-            rows.take(row);
-        }
-        if batch.capacity() > 0 {
-            queued.recycle(batch);
-        }
-        let time = now();
-        // A clock that was set back would leave it waiting.
-        if time >= next || next.since(time) > TICK {
-            if let Some(tuning) = shared.tuned(&mut tuned) {
-                rows.rotate(tuning.rotation);
-            }
-            rows.tick(time);
-            next = time + TICK;
-        }
-        counts.settle(rows.counters());
-        if let Some(error) = rows.over() {
-            return Some(error);
-        }
-    }
-    rows.finish(now());
-    counts.settle(rows.counters());
-    rows.over()
-}
-
-impl Counts {
-    fn settle(&self, taken: Taken) {
-        let Taken { written, lost, omitted } = taken;
-        self.written.store(written, Ordering::Release);
-        self.lost.store(lost, Ordering::Release);
-        self.omitted.store(omitted, Ordering::Release);
-    }
-
-    pub(crate) fn read(&self) -> RowCounters {
-        // Those at the end of the way first, so that none is seen there that was not made.
-        let [written, lost, omitted, overflowed, made] =
-            [&self.written, &self.lost, &self.omitted, &self.overflowed, &self.made]
-                .map(|count| count.load(Ordering::Acquire));
-        RowCounters { made, overflowed, written, lost, omitted }
-    }
 }

@@ -5,12 +5,14 @@
 //! | `default.toml` | every key, what it means, and its default |
 //! | [`loaded`] | [`Loaded`]: the defaults, with a file and then the command line laid over them |
 //! | `read` | from values to a [`Config`]: what each key may be |
+//! | [`logs`] | what is written of flows, and what goes to a store |
 //! | `section` | values of one section, by type |
 //! | [`setting`] | [`settings`]: the keys, for a command line that has a flag for each |
 //! | [`error`] | [`Error`]: which line or flag, which key, what is allowed |
 
 pub mod error;
 pub mod loaded;
+pub mod logs;
 mod read;
 mod section;
 pub mod setting;
@@ -25,6 +27,7 @@ use vtap_export::{FlagSet, Format};
 
 pub use error::Error;
 pub use loaded::{Change, Given, Loaded};
+pub use logs::{After, Flows, Spool, TrafficAnalytics, Upload, VnetFlowLog};
 pub use setting::{Setting, settings};
 
 /// All of it.
@@ -36,8 +39,18 @@ pub struct Config {
     pub tracking: Tracking,
     /// Where rows of events go.
     pub events: Events,
+    /// Where rows of flows go.
+    pub flows: Flows,
+    /// `[networks]`: the file with names for what is told of flows.
+    pub networks: Option<PathBuf>,
+    /// Where the flow log of a virtual network goes.
+    pub vnet_flow_log: VnetFlowLog,
+    /// Where traffic analytics go.
+    pub traffic_analytics: TrafficAnalytics,
     /// Which captures are kept beside the events.
     pub record: Record,
+    /// Where complete files go.
+    pub upload: Upload,
     /// What is told about the collector itself.
     pub telemetry: Telemetry,
     /// What the process may do once it runs.
@@ -96,7 +109,7 @@ pub struct Record {
     /// Most bytes kept of a packet; 0 for all.
     pub bytes_per_packet: u32,
     /// Files kept, the one being written not counted.
-    pub file_count: usize,
+    pub file_count: Option<usize>,
     /// Bytes after which a file is closed and another begun.
     pub file_size: u64,
     /// Bytes of packets that wait for the disk at most.

@@ -9,7 +9,7 @@ use crate::Accounting;
 pub struct Layer {
     /// `card eth0`, `source`, ...
     pub name: String,
-    /// What passes it: `packets` or `rows`.
+    /// What passes it: `packets`, `rows`, `tuples`, `records` of flows, or `files`.
     pub unit: &'static str,
     /// Those that went on.
     pub passed: u64,
@@ -118,6 +118,67 @@ impl Accounting {
             remedy: "they could not be written: the log says why (room on the disk, permissions)"
                 .into(),
         });
+        self.logs_of_flows(&mut layers);
+        self.store(&mut layers);
         layers
+    }
+
+    fn logs_of_flows(&self, layers: &mut Vec<Layer>) {
+        let told = &self.told;
+        if told.made == 0 {
+            return;
+        }
+        layers.push(Layer {
+            name: "flow queue".into(),
+            unit: "records",
+            passed: told.taken.records + told.taken.answers,
+            dropped: told.overflowed,
+            all_traffic: false,
+            counted_by: "vtap",
+            note: String::new(),
+            remedy: "flows end faster than their logs are written: enlarge flows.queue, write \
+                     fewer of the logs, or to a faster disk (docs/flow-logs.md)"
+                .into(),
+        });
+        for (name, log) in told.logs().into_iter().filter(|(_, log)| log.made > 0) {
+            layers.push(Layer {
+                name: name.into(),
+                unit: match name {
+                    "flows" => "rows",
+                    "vnet-flow-log" => "tuples",
+                    _ => "records",
+                },
+                passed: log.written,
+                dropped: log.lost,
+                all_traffic: false,
+                counted_by: "vtap",
+                note: String::new(),
+                remedy: "it could not be written: the log says why (room on the disk, permissions)"
+                    .into(),
+            });
+        }
+    }
+
+    fn store(&self, layers: &mut Vec<Layer>) {
+        let uploads = &self.uploads;
+        if uploads.uploaded + uploads.failed + uploads.vanished + uploads.pending_files == 0 {
+            return;
+        }
+        let pending = match uploads.pending_files {
+            0 => String::new(),
+            files => format!("{} files to go", count(files)),
+        };
+        layers.push(Layer {
+            name: "upload".into(),
+            unit: "files",
+            passed: uploads.uploaded,
+            dropped: uploads.vanished,
+            all_traffic: false,
+            counted_by: "vtap",
+            note: pending,
+            remedy: "somebody removed files before they went: see what cleans up in the \
+                     directories, and keep limits where upload.after is keep"
+                .into(),
+        });
     }
 }

@@ -3,12 +3,16 @@
 //! Names follow <https://prometheus.io/docs/practices/naming/>. A counter by reason is there from
 //! the start with 0, as a rate needs a first value. `docs/metrics.md` explains each.
 
+mod family;
+mod logs;
+
 use prometheus::TextEncoder;
-use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::MetricType;
 use vtap_export::report;
 use vtap_flow::Reason;
 
 use crate::Accounting;
+use family::Families;
 
 /// Taps that have numbers of their own, those seen first; the others are one, called `other`.
 pub const MAX_TAPS: usize = 256;
@@ -20,6 +24,9 @@ pub const MEDIA_TYPE: &str = prometheus::TEXT_FORMAT;
 pub fn text(all: &Accounting) -> String {
     let mut families = Families::default();
     families.collector(all);
+    families.rows(all);
+    families.flows(all);
+    families.uploads(all);
     families.machine(all);
     families.belt(all);
     families.tracking(all);
@@ -33,9 +40,6 @@ pub fn text(all: &Accounting) -> String {
 
 /// One of a tap's counters.
 type Counts = fn(&vtap_flow::Tap) -> u64;
-
-#[derive(Default)]
-struct Families(Vec<MetricFamily>);
 
 impl Families {
     fn collector(&mut self, all: &Accounting) {
@@ -54,16 +58,6 @@ impl Families {
         let cpu = [(Vec::new(), process.cpu.as_secs_f64())];
         let help = "Processor time of all threads.";
         self.add("process_cpu_seconds_total", help, MetricType::COUNTER, cpu);
-        let rows = &all.rows;
-        self.counter("vtap_rows_made_total", "Rows that the belt made.", rows.made);
-        let outcomes = [
-            ("written", rows.written),
-            ("overflowed", rows.overflowed),
-            ("lost", rows.lost),
-            ("omitted", rows.omitted),
-        ];
-        self.by("vtap_rows_total", "Rows by what became of them.", "outcome", outcomes);
-        self.gauge("vtap_rows_waiting", "Rows on their way to the file.", rows.waiting() as f64);
     }
 
     fn machine(&mut self, all: &Accounting) {
@@ -292,71 +286,5 @@ impl Families {
             let rest = (!others.is_empty()).then(|| ("other".to_owned(), rest));
             self.by(&format!("vtap_tap_{name}_total"), help, "tap", own.chain(rest));
         }
-    }
-
-    fn counters<const N: usize>(&mut self, all: [(&str, &str, u64); N]) {
-        for (name, help, value) in all {
-            self.counter(name, help, value);
-        }
-    }
-
-    fn counter(&mut self, name: &str, help: &str, value: u64) {
-        self.add(name, help, MetricType::COUNTER, [(Vec::new(), value as f64)]);
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, value: f64) {
-        self.add(name, help, MetricType::GAUGE, [(Vec::new(), value)]);
-    }
-
-    /// Counters with a label.
-    fn by(
-        &mut self,
-        name: &str,
-        help: &str,
-        label: &'static str,
-        all: impl IntoIterator<Item = (impl Into<String>, u64)>,
-    ) {
-        let all = all.into_iter().map(|(of, value)| (vec![(label, of.into())], value as f64));
-        self.add(name, help, MetricType::COUNTER, all);
-    }
-
-    /// A family, unless it is empty.
-    fn add(
-        &mut self,
-        name: &str,
-        help: &str,
-        kind: MetricType,
-        samples: impl IntoIterator<Item = (Vec<(&'static str, String)>, f64)>,
-    ) {
-        let metric = |(labels, value): (Vec<(&'static str, String)>, f64)| {
-            let mut metric = Metric::default();
-            let labels = labels.into_iter().map(|(name, value)| {
-                let mut label = LabelPair::default();
-                label.set_name(name.to_owned());
-                label.set_value(value);
-                label
-            });
-            metric.set_label(labels.collect());
-            if kind == MetricType::COUNTER {
-                let mut counter = Counter::default();
-                counter.set_value(value);
-                metric.set_counter(counter);
-            } else {
-                let mut gauge = Gauge::default();
-                gauge.set_value(value);
-                metric.set_gauge(gauge);
-            }
-            metric
-        };
-        let metrics: Vec<_> = samples.into_iter().map(metric).collect();
-        if metrics.is_empty() {
-            return;
-        }
-        let mut family = MetricFamily::default();
-        family.set_name(name.to_owned());
-        family.set_help(help.to_owned());
-        family.set_field_type(kind);
-        family.set_metric(metrics);
-        self.0.push(family);
     }
 }

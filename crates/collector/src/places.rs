@@ -93,38 +93,13 @@ pub struct Files {
 impl Files {
     /// To these files. Says what became of those that an earlier run has left.
     pub fn new(rotated: Rotated) -> Self {
-        if let Some(leftovers) = rotated.leftovers() {
-            for path in &leftovers.in_use {
-                tracing::warn!("{}: another vtap writes it", path.display());
-            }
-            for error in &leftovers.failed {
-                tracing::warn!("a file of an earlier run is left as it is: {}", whole(error));
-            }
-        }
+        tell_leftovers(&rotated);
         Self { rotated: Some(rotated), taken: Taken::default() }
     }
 
     fn look(&mut self) {
         let Some(rotated) = &mut self.rotated else { return };
-        while let Some(health) = rotated.health() {
-            match health {
-                Health::Failing(error) => {
-                    tracing::error!(
-                        "{}; rows wait, and are lost when there is no room",
-                        whole(&error)
-                    );
-                }
-                Health::Recovered { lost: 0 } => {
-                    tracing::warn!("events are written again, none lost")
-                }
-                Health::Recovered { lost } => {
-                    tracing::warn!("events are written again; {lost} were lost")
-                }
-                Health::NotRemoved(error) => {
-                    tracing::warn!("an old file could not be removed: {}", whole(&error));
-                }
-            }
-        }
+        tell_health(rotated, "events");
         let counters = rotated.counters();
         let omitted = rotated.omitted();
         self.taken = Taken { written: counters.rows, lost: counters.lost, omitted };
@@ -171,8 +146,40 @@ impl Rows for Files {
     }
 }
 
+/// Says what became of files that an earlier run has left.
+pub(crate) fn tell_leftovers(rotated: &Rotated) {
+    let Some(leftovers) = rotated.leftovers() else { return };
+    for path in &leftovers.in_use {
+        tracing::warn!("{}: another vtap writes it", path.display());
+    }
+    for error in &leftovers.failed {
+        tracing::warn!("a file of an earlier run is left as it is: {}", whole(error));
+    }
+}
+
+/// Says what has gone wrong with files of `what`, and right again.
+pub(crate) fn tell_health(rotated: &mut Rotated, what: &str) {
+    while let Some(health) = rotated.health() {
+        match health {
+            Health::Failing(error) => {
+                let error = whole(&error);
+                tracing::error!("{error}; {what} wait, and are lost when there is no room");
+            }
+            Health::Recovered { lost: 0 } => {
+                tracing::warn!("{what} are written again, none lost");
+            }
+            Health::Recovered { lost } => {
+                tracing::warn!("{what} are written again; {lost} were lost");
+            }
+            Health::NotRemoved(error) => {
+                tracing::warn!("an old file could not be removed: {}", whole(&error));
+            }
+        }
+    }
+}
+
 /// An error with its causes.
-fn whole(error: &dyn std::error::Error) -> String {
+pub(crate) fn whole(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

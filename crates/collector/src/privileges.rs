@@ -32,20 +32,33 @@ const RIGHTS: ABI = ABI::V5;
 /// made anew by the kernel from time to time, and a rule on it would be lost.
 const COUNTERS: [&str; 3] = ["/proc", "/sys/class/net", "/sys/devices"];
 
+/// What getaddrinfo(3) reads beside resolv.conf: nsswitch.conf(5), hosts(5), host.conf(5), gai.conf(5).
+const NAMES: [&str; 4] = ["/etc/nsswitch.conf", "/etc/hosts", "/etc/host.conf", "/etc/gai.conf"];
+
+/// Where name servers are; as a rule a link into the directory of whoever writes it.
+const NAME_SERVERS: &str = "/etc/resolv.conf";
+
 /// What of the file system stays within reach.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reach {
     /// Directories below which files are written, renamed and removed.
     pub write: Vec<PathBuf>,
-    /// Directories below which files are read.
+    /// Files that are read, and directories below which files are.
     pub read: Vec<PathBuf>,
 }
 
 impl Reach {
+    /// What the look-up of names needs as well. The file with the name servers is replaced when
+    /// they change, and a rule is about what is there now: so its directory is within reach.
+    pub fn resolve_names(&mut self) {
+        self.read.extend(NAMES.iter().map(PathBuf::from));
+        let servers = fs::canonicalize(NAME_SERVERS).unwrap_or_else(|_| NAME_SERVERS.into());
+        self.read.push(vtap_files::directory(&servers).to_owned());
+    }
+
     /// What a configuration needs: its outputs, the directory of its file, which a reload reads
     /// again, and counters of the machine.
     pub fn of(loaded: &Loaded) -> Self {
-        let outputs = [&loaded.config.events.directory, &loaded.config.record.directory];
         let mut read: Vec<_> = COUNTERS.iter().map(PathBuf::from).collect();
         if let Some(file) = loaded.file() {
             // Both its place and what it links to.
@@ -55,7 +68,7 @@ impl Reach {
             );
         }
         read.dedup();
-        Self { write: outputs.into_iter().flatten().cloned().collect(), read }
+        Self { write: loaded.config.outputs().cloned().collect(), read }
     }
 }
 
@@ -239,10 +252,12 @@ fn enforce(reach: &Reach) -> Result<Landlock, Error> {
         | AccessFs::MakeReg
         | AccessFs::MakeDir
         | AccessFs::RemoveFile
+        | AccessFs::RemoveDir
         | AccessFs::Refer;
     let ruleset = Ruleset::default().handle_access(all).map_err(|error| landlock(&error))?;
     let mut ruleset = ruleset.create().map_err(|error| landlock(&error))?;
-    let readable = reach.read.iter().filter(|path| path.exists()).map(|path| (path, read));
+    let of = |path: &PathBuf| if path.is_dir() { read } else { AccessFs::ReadFile.into() };
+    let readable = reach.read.iter().filter(|path| path.exists()).map(|path| (path, of(path)));
     let writable = reach.write.iter().map(|path| (path, write));
     for (path, rights) in readable.chain(writable) {
         let rights: BitFlags<AccessFs> = rights;

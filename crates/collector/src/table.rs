@@ -1,16 +1,15 @@
 //! The counters of a collector for people: a table, and a line for the log.
 
+mod words;
+
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 use vtap_export::report::{self, count, size};
-use vtap_packet::Timestamp;
 
 use crate::Accounting;
 use crate::layers::Layer;
-
-/// A terminal as it was always wide.
-const WIDTH: usize = 80;
+use words::{clock, running, share, wrapped};
 
 /// Where values begin.
 const INDENT: usize = 16;
@@ -40,24 +39,41 @@ impl<'a> Table<'a> {
         let Rates { packets, megabits } = Rates::between(self.before, self.now);
         let dropped = |all: &Accounting| {
             let cards = all.nics.iter().map(|(_, nic)| nic.dropped + nic.missed).sum();
+            let logs: u64 = all.told.logs().iter().map(|(_, log)| log.lost).sum();
             [
                 ("cards", cards),
                 ("softnet", all.softnet.dropped),
                 ("source", all.source.dropped),
                 ("rows", all.rows.overflowed + all.rows.lost),
+                ("flow logs", all.told.overflowed + logs),
+                ("uploads", all.uploads.vanished),
             ]
         };
         let now = dropped(self.now);
         let before = self.before.map_or(now, dropped);
-        let parts = now.iter().zip(before).map(|((name, now), (_, before))| {
+        let Accounting { told, uploads, .. } = self.now;
+        let is_on = |name: &str| match name {
+            "flow logs" => told.made > 0,
+            "uploads" => uploads.uploaded + uploads.failed + uploads.vanished > 0,
+            _ => true,
+        };
+        let counters = now.iter().zip(before).filter(|((name, _), _)| is_on(name));
+        let parts = counters.map(|((name, now), (_, before))| {
             let new = match now.saturating_sub(before) {
                 0 => String::new(),
                 new => format!(" (+{})", count(new)),
             };
             format!("{name} {}{new}", count(*now))
         });
+        let pending = match self.now.uploads.pending_files {
+            0 => String::new(),
+            files => {
+                let oldest = running(self.now.oldest_pending());
+                format!("; not uploaded: {} files, the oldest for {oldest}", count(files))
+            }
+        };
         format!(
-            "{packets} packets/s, {megabits} Mbit/s, {} flows; dropped since start: {}",
+            "{packets} packets/s, {megabits} Mbit/s, {} flows; dropped since start: {}{pending}",
             count(self.now.flows),
             parts.collect::<Vec<_>>().join(", ")
         )
@@ -116,15 +132,22 @@ impl<'a> Table<'a> {
 
     /// Sides of a law that do not match: more came out of a layer than went in.
     fn broken(&self) -> impl Iterator<Item = String> {
-        let Accounting { source, report, rows, .. } = self.now;
-        let ours = [
+        let Accounting { source, report, rows, told, .. } = self.now;
+        let mut ours = vec![
             ("received >= read + dropped", source.received, source.dropped + report.packets),
             (
                 "rows made >= written + dropped + lost + omitted",
                 rows.made,
                 rows.written + rows.overflowed + rows.lost + rows.omitted,
             ),
+            (
+                "told of flows >= dropped + answers + records",
+                told.made,
+                told.overflowed + told.taken.answers + told.taken.records,
+            ),
         ];
+        let logs = told.logs().into_iter();
+        ours.extend(logs.map(|(name, log)| (name, log.made, log.written + log.lost)));
         let laws = ours.into_iter().chain(report.laws());
         let broken = laws.filter(|(_, whole, parts)| parts > whole);
         broken.map(|(law, whole, parts)| {
@@ -147,7 +170,7 @@ impl<'a> Table<'a> {
             if name == "row queue" {
                 row("belt", &count(self.now.report.packets), "0", "vtap, in detail below")?;
             }
-            let unit = if unit == "rows" { " (rows)" } else { "" };
+            let unit = if unit == "packets" { String::new() } else { format!(" ({unit})") };
             row(&name, &count(passed), &count(dropped), &format!("{counted_by}{unit}"))?;
         }
         Ok(())
@@ -193,10 +216,10 @@ impl<'a> Table<'a> {
     }
 
     fn write_account(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Accounting { source, report, rows, .. } = self.now;
+        let Accounting { source, report, rows, told, .. } = self.now;
         let skipped: u64 = report.skipped().map(|(_, count)| count).sum();
         let absorbed = report.decap.fragments.absorbed;
-        let sums = [
+        let mut sums = vec![
             (
                 "received",
                 source.received,
@@ -228,6 +251,20 @@ impl<'a> Table<'a> {
                 ],
             ),
         ];
+        if told.made > 0 {
+            let parts = vec![
+                ("records", told.taken.records),
+                ("names", told.taken.answers),
+                ("dropped", told.overflowed),
+                ("waiting", told.waiting()),
+            ];
+            sums.push(("told of flows", told.made, parts));
+        }
+        for (name, log) in told.logs().into_iter().filter(|(_, log)| log.made > 0) {
+            let parts =
+                vec![("written", log.written), ("lost", log.lost), ("waiting", log.waiting())];
+            sums.push((name, log.made, parts));
+        }
         for (name, whole, parts) in sums {
             let parts: Vec<_> =
                 parts.into_iter().map(|(name, n)| format!("{} {name}", count(n))).collect();
@@ -278,53 +315,4 @@ impl Rates {
         let megabits = rate(|all| all.report.bytes) * 8.0 / 1e6;
         Self { packets, megabits: format!("{megabits:.1}") }
     }
-}
-
-/// Hours, minutes and seconds.
-fn clock(at: Timestamp) -> String {
-    at.to_string().get(11..19).unwrap_or_default().to_owned()
-}
-
-fn running(span: Duration) -> String {
-    let secs = span.as_secs();
-    match (secs / 86_400, secs / 3600 % 24, secs / 60 % 60, secs % 60) {
-        (0, 0, 0, secs) => format!("{secs} s"),
-        (0, 0, mins, secs) => format!("{mins} min {secs} s"),
-        (0, hours, mins, _) => format!("{hours} h {mins} min"),
-        (days, hours, ..) => format!("{days} d {hours} h"),
-    }
-}
-
-fn share(part: u64, whole: u64) -> String {
-    let percent = part as f64 / whole.max(1) as f64 * 100.0;
-    if percent < 0.001 { "<0.001%".into() } else { format!("{percent:.3}%") }
-}
-
-/// In lines of [`WIDTH`], the first of which begins at `column` and the others at `indent`.
-fn wrapped(text: &str, mut column: usize, indent: usize) -> String {
-    let mut out = String::new();
-    let mut words = text.split(' ').peekable();
-    let mut index = 0;
-    while let Some(word) = words.next() {
-        let width = word.chars().count();
-        // A name stays with its number.
-        let number = words.peek().filter(|next| next.starts_with(|c: char| c.is_ascii_digit()));
-        let kept = match number {
-            Some(number) if word.ends_with(|c: char| c.is_alphanumeric()) => 1 + number.len(),
-            _ => 0,
-        };
-        if index > 0 && column + 1 + width + kept > WIDTH {
-            out.truncate(out.trim_end().len());
-            out.push('\n');
-            out.extend(std::iter::repeat_n(' ', indent));
-            column = indent;
-        } else if index > 0 {
-            out.push(' ');
-            column += 1;
-        }
-        out.push_str(word);
-        column += width;
-        index += 1;
-    }
-    out
 }

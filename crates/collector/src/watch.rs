@@ -12,6 +12,7 @@ use crate::Now;
 use crate::accounting::Accounting;
 use crate::collector::Shared;
 use crate::host::{self, Nic, Process, Softnet};
+use crate::uploads::Uploads;
 use crate::worker::Slot;
 
 /// How long an answer of the workers is waited for; they look around every 100 ms.
@@ -30,6 +31,7 @@ struct Watched {
     slots: Vec<Arc<Slot>>,
     shared: Arc<Shared>,
     interfaces: Vec<String>,
+    uploads: Option<Uploads>,
     /// Counters of the machine at the start.
     nics: Vec<(String, Nic)>,
     softnet: Softnet,
@@ -53,6 +55,7 @@ impl Watch {
         slots: Vec<Arc<Slot>>,
         shared: Arc<Shared>,
         interfaces: Vec<String>,
+        uploads: Option<Uploads>,
         now: Now,
     ) -> Self {
         let root = Path::new("/");
@@ -60,7 +63,17 @@ impl Watch {
         let softnet = Softnet::read(root).unwrap_or_default();
         let questions = Mutex::new(vec![(0, now()); slots.len()]);
         let since = now();
-        Self(Arc::new(Watched { slots, shared, interfaces, nics, softnet, since, now, questions }))
+        Self(Arc::new(Watched {
+            slots,
+            shared,
+            interfaces,
+            uploads,
+            nics,
+            softnet,
+            since,
+            now,
+            questions,
+        }))
     }
 
     /// The counters now, for which it waits 0.4 s at most. A worker that is too busy to answer is
@@ -95,7 +108,9 @@ impl Watch {
             at: now(),
             nics,
             softnet: Softnet::read(root).unwrap_or_default().since(*softnet),
-            rows: shared.counts.read(),
+            rows: shared.rows(),
+            told: shared.flows(),
+            uploads: self.0.uploads.as_ref().map(Uploads::counters).unwrap_or_default(),
             process: Process::read(root).unwrap_or_default(),
             ..Accounting::default()
         };
@@ -134,9 +149,12 @@ impl Watch {
                 return Err(format!("belt {number} has not answered for {} s", silence.as_secs()));
             }
         }
-        // Last: the writer ends as well when every belt has.
+        // Last: those who write end as well when every belt has.
         if shared.writer_ended.load(Ordering::Relaxed) {
             return Err("the writer of rows has ended".into());
+        }
+        if shared.flows_ended.load(Ordering::Relaxed) {
+            return Err("the writer of logs of flows has ended".into());
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use vtap_recorder::{Counters, Recording, StopReason};
 
 use crate::Now;
 use crate::collector::{Shared, Tuning};
-use crate::rows::Queue;
+use crate::ends::Ends;
 
 /// How long a worker waits for packets before it looks around.
 const WAIT: Duration = Duration::from_millis(100);
@@ -62,12 +62,12 @@ impl Slot {
     }
 }
 
-/// A source, its belt, and the way to the writer.
+/// A source, its belt, and the way to those who write.
 pub(crate) struct Worker<'a, L> {
     pub(crate) source: L,
     pub(crate) pipeline: Pipeline,
     pub(crate) recording: Option<Recording>,
-    pub(crate) queue: Filtered<Queue>,
+    pub(crate) queue: Filtered<Ends>,
     pub(crate) slot: &'a Slot,
     pub(crate) shared: &'a Shared,
     pub(crate) now: Now,
@@ -81,6 +81,7 @@ impl<L: Live> Worker<'_, L> {
     pub(crate) fn run(mut self) -> Result<(), capture::Error> {
         let ran = self.read();
         let Self { pipeline, queue, .. } = &mut self;
+        queue.sink.wait();
         let Ok(_) = pipeline.finish(queue);
         queue.sink.pass_on();
         if let Some(recording) = self.recording.take() {

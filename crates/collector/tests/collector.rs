@@ -8,7 +8,9 @@
 )]
 
 use std::collections::VecDeque;
+use std::fs;
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -16,12 +18,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use vtap_capture::live::{Counters, Live};
 use vtap_capture::{Error, Interface};
+use vtap_collector::flows::{self, Flows, Told};
 use vtap_collector::rows::{Row, Taken};
-use vtap_collector::{Collector, Ended, Rows, Setup, Tuning};
+use vtap_collector::{Collector, Ended, FlowLogs, Rows, Setup, Tuning, Uploads, uploads};
 use vtap_decap::Decap;
-use vtap_export::FlagSet;
+use vtap_export::{Directory, FlagSet, Format, Log};
 use vtap_files::Rotation;
 use vtap_flow::{Config, EventFlag, Profile, Tracker};
+use vtap_flowlog::{Analytics, Ids, Interval, VnetFlowLog};
+use vtap_networks::{Describer, Networks};
 use vtap_packet::{Packet, Timestamp};
 use vtap_pipeline::Pipeline;
 use vtap_testkit::{Conversation, frame, packet, traffic};
@@ -127,6 +132,33 @@ impl Rows for Kept {
     }
 }
 
+/// Keeps what is told of flows; the test may hold it up.
+#[derive(Clone, Default)]
+struct KeptFlows {
+    told: Arc<Mutex<Vec<Told>>>,
+    gate: Arc<Mutex<()>>,
+    taken: flows::Taken,
+}
+
+impl Flows for KeptFlows {
+    fn take(&mut self, told: Told) {
+        drop(self.gate.lock().unwrap_or_else(PoisonError::into_inner));
+        match &told {
+            Told::Record { .. } => self.taken.records += 1,
+            Told::Answer(_) => self.taken.answers += 1,
+        }
+        self.told.lock().unwrap().push(told);
+    }
+
+    fn tick(&mut self, _now: Timestamp) {}
+
+    fn finish(&mut self, _now: Timestamp) {}
+
+    fn counters(&self) -> flows::Taken {
+        self.taken
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "the clock of these tests")]
 fn now() -> Timestamp {
     Timestamp::EPOCH + SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
@@ -135,7 +167,7 @@ fn now() -> Timestamp {
 fn pipeline() -> Pipeline {
     let mut pipeline = Pipeline::new(
         Decap::new(vtap_decap::Config::default()),
-        Some(Tracker::new(Config::new(Profile::Azure))),
+        Some(Tracker::new(Config { records: true, ..Config::new(Profile::Azure) })),
     );
     pipeline.intake.plain = true;
     pipeline
@@ -149,8 +181,12 @@ fn setup(sources: Vec<Scripted>, kept: &Kept) -> Setup<Scripted> {
             flags: FlagSet::ALL,
             retransmissions: false,
             rotation: Rotation::default(),
+            flow_rotation: Rotation::default(),
         },
+        flows: None,
+        uploads: None,
         queue: 256,
+        flow_queue: 256,
         interfaces: Vec::new(),
         now,
     }
@@ -290,7 +326,8 @@ fn what_rows_are_wanted_can_be_changed_while_it_runs() {
     wait_for(|| kept.flags().contains(&EventFlag::Fin));
     let rotation = Rotation { keep: Some(7), ..Rotation::default() };
     let flags = FlagSet::of(&[EventFlag::Syn]);
-    collector.tune(Tuning { flags, retransmissions: false, rotation });
+    let flow_rotation = Rotation::default();
+    collector.tune(Tuning { flags, retransmissions: false, rotation, flow_rotation });
     wait_for(|| kept.flags().iter().rev().take(10).all(|flag| *flag == EventFlag::Syn));
     wait_for(|| kept.keep.load(Ordering::Relaxed) == 7);
     stop(collector);
@@ -359,5 +396,109 @@ fn a_collector_is_well_until_a_thread_ends_or_it_is_stopped() {
     let collector = Collector::start(setup(vec![failing], &kept)).unwrap();
     wait_for(|| collector.is_over());
     assert_eq!(collector.watch().health(), Err("belt 0 has ended".to_owned()));
+    stop(collector);
+}
+
+/// Sets up logs of flows in a directory, with their files complete at the end.
+fn logs(directory: &Path) -> FlowLogs {
+    let rotation = Rotation { min_free_bytes: 0, ..Rotation::default() };
+    let rows = Directory::create(directory.join("flows")).unwrap();
+    let rows = rows.rotated(Format::Json, Log::Flows, rotation, now()).unwrap();
+    let vnet = VnetFlowLog::open(directory, &Ids::default()).unwrap();
+    let sums = Analytics::open(directory, &Ids::default(), Interval::Hour).unwrap();
+    FlowLogs::new(Describer::new(Networks::default()), Some(rows), Some(vnet), Some(sums))
+}
+
+/// The text of all files below a directory whose names end so.
+fn texts(directory: &Path, end: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() {
+            found.extend(texts(&entry, end));
+        } else if entry.to_str().unwrap().ends_with(end) {
+            found.push(fs::read_to_string(&entry).unwrap());
+        }
+    }
+    found
+}
+
+#[test]
+fn every_flow_is_in_every_log_once_whichever_belt_has_seen_it() {
+    let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
+    // Both belts number their packets from 1.
+    let sources = vec![Scripted::new(connections(0..30)), Scripted::new(connections(30..100))];
+    let wide = Setup { flows: Some(Box::new(logs(folder.path()))), ..setup(sources, &kept) };
+    let collector = Collector::start(Setup { flow_queue: 1 << 16, ..wide }).unwrap();
+    wait_for(|| collector.accounting().report.packets == 900);
+    let told = stop(collector).accounting.told;
+    assert_eq!((told.overflowed, told.taken.records, told.taken.answers), (0, 100, 0), "{told:?}");
+    assert_eq!(told.taken.rows, flows::Log { made: 100, written: 100, lost: 0 });
+    assert_eq!(told.taken.tuples, flows::Log { made: 200, written: 200, lost: 0 });
+    assert_eq!(told.taken.sums, flows::Log { made: 100, written: 100, lost: 0 });
+
+    let rows: String = texts(&folder.path().join("flows"), ".jsonl").concat();
+    assert_eq!(rows.lines().count(), 100);
+    let vnet = texts(&folder.path().join("vnet-flow-log"), "PT1H.json").concat();
+    assert_eq!((vnet.matches(",B,NX,").count(), vnet.matches(",E,NX,").count()), (100, 100));
+    assert_eq!(texts(&folder.path().join("traffic-analytics"), ".jsonl").len(), 1);
+}
+
+#[test]
+fn logs_of_flows_that_stand_still_cost_records_and_neither_packets_nor_events() {
+    let (kept, flows) = (Kept::default(), KeptFlows::default());
+    let frames = connections(0..2000);
+    let packets = frames.len() as u64;
+    let gate = flows.gate.lock().unwrap();
+    let setup = Setup { queue: 1 << 16, ..setup(vec![Scripted::new(frames)], &kept) };
+    let setup = Setup { flows: Some(Box::new(flows.clone())), ..setup };
+    let collector = Collector::start(setup).unwrap();
+    // Flows that are over are told of on packet time; most are at the end.
+    wait_for(|| collector.accounting().report.packets == packets);
+    let rows = collector.accounting().rows;
+    assert_eq!(rows.overflowed, 0, "{rows:?}");
+    let releasing = thread::spawn({
+        let shared = collector.watch();
+        move || {
+            while shared.accounting().told.overflowed == 0 {
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+    });
+    let stopping = thread::spawn(move || stop(collector));
+    releasing.join().unwrap();
+    drop(gate);
+    let accounting = stopping.join().unwrap().accounting;
+    assert_eq!(accounting.rows.written, kept.flags().len() as u64);
+    let told = accounting.told;
+    assert!(told.overflowed > 0 && told.taken.records > 0, "{told:?}");
+    assert_eq!(told.made, 2000, "each flow once: {told:?}");
+    assert_eq!(told.taken.records, flows.told.lock().unwrap().len() as u64);
+}
+
+#[test]
+fn more_flows_than_the_queue_has_room_for_are_all_told_at_the_end() {
+    let (kept, flows) = (Kept::default(), KeptFlows::default());
+    let setup = setup(vec![Scripted::new(connections(0..2000))], &kept);
+    let setup = Setup { flows: Some(Box::new(flows.clone())), queue: 1 << 16, ..setup };
+    let collector = Collector::start(setup).unwrap();
+    wait_for(|| collector.accounting().report.packets == 18_000);
+    let told = stop(collector).accounting.told;
+    assert_eq!((told.taken.records, told.overflowed), (2000, 0), "{told:?}");
+}
+
+#[test]
+fn what_is_told_of_uploads_is_asked_for_when_it_is_needed() {
+    let kept = Kept::default();
+    let counted = Arc::new(AtomicU64::new(1));
+    let asked = Arc::clone(&counted);
+    let uploads = Uploads::new(move || uploads::Counters {
+        uploaded: asked.load(Ordering::Relaxed),
+        ..uploads::Counters::default()
+    });
+    let setup = setup(vec![Scripted::new(connections(0..1))], &kept);
+    let collector = Collector::start(Setup { uploads: Some(uploads), ..setup }).unwrap();
+    assert_eq!(collector.accounting().uploads.uploaded, 1);
+    counted.store(7, Ordering::Relaxed);
+    assert_eq!(collector.accounting().uploads.uploaded, 7);
     stop(collector);
 }

@@ -16,8 +16,10 @@ use std::time::Duration;
 use serde_json::Value;
 use vtap_capture::File;
 use vtap_capture::live::Counters;
-use vtap_collector::accounting::RowCounters;
+use vtap_collector::accounting::{FlowCounters, RowCounters};
+use vtap_collector::flows::{self, Log};
 use vtap_collector::host::{Nic, Process, Softnet};
+use vtap_collector::uploads::Counters as Counted;
 use vtap_collector::{Accounting, Table, metrics};
 use vtap_decap::Decap;
 use vtap_export::report::count;
@@ -39,6 +41,9 @@ fn healthy() -> Accounting {
         report += report.clone();
     }
     let since = Timestamp::new(1_790_000_000, 0);
+    let log = Log { made: 500, written: 480, lost: 0 };
+    let taken =
+        flows::Taken { answers: 90, records: 600, begun: 100, rows: log, tuples: log, sums: log };
     Accounting {
         since,
         at: since + Duration::from_secs(86_400),
@@ -48,6 +53,8 @@ fn healthy() -> Accounting {
         report,
         flows: 12_345,
         rows: RowCounters { made: 54_321, written: 54_300, ..RowCounters::default() },
+        told: FlowCounters { made: 700, taken, ..FlowCounters::default() },
+        uploads: Counted { uploaded: 30, bytes: 5 << 20, removed: 30, ..Counted::default() },
         recorder: vtap_recorder::Counters::default(),
         process: Process {
             resident: 412 << 20,
@@ -68,6 +75,11 @@ fn lossy() -> Accounting {
     all.rows.overflowed = 21;
     all.rows.made += 300;
     all.rows.lost = 300;
+    (all.told.overflowed, all.told.made) = (5, 705);
+    all.told.taken.tuples.lost = 2;
+    all.uploads.vanished = 1;
+    all.uploads.pending_files = 3;
+    all.uploads.oldest_pending = Some(all.since);
     all
 }
 
@@ -108,13 +120,18 @@ fn what_was_lost_comes_first_with_its_remedy() {
         "), 3 since ",
         "\n  -> enlarge source.buffer",
         "\nLOST row queue: 21 rows (0.038%), none since ",
+        "\nLOST flow queue: 5 records (",
+        "\nLOST vnet-flow-log: 2 tuples (",
+        "\nLOST upload: 1 files (",
         "\nPERHAPS LOST card eth0: 31 packets of all traffic (<0.001%), none since ",
     ] {
         assert!(verdict.contains(part), "{part}: {verdict}");
     }
     let line = Table::new(&all).since(&before).line();
     println!("{line}");
-    assert!(line.ends_with("cards 31, softnet 4, source 12 (+3), rows 321"), "{line}");
+    let dropped = "cards 31, softnet 4, source 12 (+3), rows 321, flow logs 7, uploads 1; \
+                   not uploaded: 3 files, the oldest for 1 d 0 h";
+    assert!(line.ends_with(dropped), "{line}");
 }
 
 #[test]
@@ -156,6 +173,15 @@ fn sample_of(path: &[&str]) -> String {
         ["rows", "made"] => "vtap_rows_made_total".into(),
         ["rows", "waiting"] => "vtap_rows_waiting".into(),
         ["rows", outcome] => format!("vtap_rows_total{{outcome=\"{outcome}\"}}"),
+        ["flow_queue", "waiting"] => "vtap_flow_queue_waiting".into(),
+        ["flow_log", log, "waiting"] => format!("vtap_flow_log_waiting{{log=\"{log}\"}}"),
+        ["flow_log", log, counter] => format!("vtap_flow_log_{counter}_total{{log=\"{log}\"}}"),
+        [
+            "upload",
+            gauge @ ("pending_files" | "pending_bytes" | "oldest_pending_seconds" | "unnameable"),
+        ] => {
+            format!("vtap_upload_{gauge}")
+        }
         ["process", "resident"] => "process_resident_memory_bytes".into(),
         ["process", "cpu_seconds"] => "process_cpu_seconds_total".into(),
         ["process", "threads"] => "process_threads".into(),

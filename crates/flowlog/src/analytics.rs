@@ -47,7 +47,7 @@ use group::{Group, Key};
 pub const ROWS: usize = 100_000;
 
 /// Directory that is made in the one given.
-const DIRECTORY: &str = "traffic-analytics";
+pub const DIRECTORY: &str = "traffic-analytics";
 
 const TABLE: &str = "NTANetAnalytics";
 

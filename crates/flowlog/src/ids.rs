@@ -40,6 +40,13 @@ impl Default for Ids {
 }
 
 impl Ids {
+    /// Whether this can be the name of a subscription, a resource group, a network watcher or a flow
+    /// log, all of which are part of paths: as wide as the cloud's own rules for names.
+    pub fn is_name(name: &str) -> bool {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.()".contains(c);
+        !name.is_empty() && name.chars().all(is_plain)
+    }
+
     /// The resource id of the flow log, in capitals as the cloud writes it.
     pub(crate) fn flow_log_resource(&self) -> String {
         let Self { subscription, resource_group, network_watcher, flow_log, .. } = self;
@@ -63,9 +70,7 @@ impl Ids {
             ("network watcher", network_watcher),
             ("flow log", flow_log),
         ] {
-            // As wide as the cloud's own rules for names of resources.
-            let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.()".contains(c);
-            if name.is_empty() || !name.chars().all(is_plain) {
+            if !Self::is_name(name) {
                 let why = format!(
                     "the name of the {what} is '{name}': it needs letters, digits and -_.() alone, \
                      as it is part of a path"

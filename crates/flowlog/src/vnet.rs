@@ -35,7 +35,7 @@ pub const GATHERED_BYTES: usize = 16 << 20;
 const STRAGGLING: u64 = 60;
 
 /// Directory that is made in the one given; below it, containers as in the cloud.
-const DIRECTORY: &str = "vnet-flow-log";
+pub const DIRECTORY: &str = "vnet-flow-log";
 
 /// Writes the flow log.
 ///

@@ -14,13 +14,17 @@ use super::{Config, Error};
 const TEMPLATE: &str = include_str!("default.toml");
 
 /// Keys that a reload changes; any other waits for a restart.
-pub const RELOADABLE: [&str; 8] = [
+pub const RELOADABLE: [&str; 12] = [
     "events.flags",
     "events.retransmissions",
     "events.rotate_bytes",
     "events.rotate_every",
     "events.keep",
     "events.min_free",
+    "flows.rotate_bytes",
+    "flows.rotate_every",
+    "flows.keep",
+    "flows.min_free",
     "telemetry.log_every",
     "telemetry.log_level",
 ];

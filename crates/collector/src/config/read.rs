@@ -7,9 +7,13 @@ use tracing::Level;
 use vtap_capture::live::{self, Kind};
 use vtap_export::Format;
 use vtap_flow::{Checksum, Copies, Profile};
+use vtap_flowlog::{Ids, Interval};
 
 use super::section::{Refused, Section, number};
-use super::{Config, Events, Privileges, Record, Telemetry, Tracking};
+use super::{
+    After, Config, Events, Flows, Privileges, Record, Telemetry, Tracking, TrafficAnalytics,
+    Upload, VnetFlowLog,
+};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -38,14 +42,24 @@ impl Config {
                 || Refused { section: name, key: "", wrong: "not in the template".into() };
             table.map(|table| Section { name, table }).ok_or_else(missing)
         };
-        Ok(Self {
+        let mut config = Self {
             source: source(section("source")?)?,
             tracking: tracking(section("tracking")?)?,
             events: events(section("events")?)?,
+            flows: flows(section("flows")?)?,
+            networks: section("networks")?.optional("file")?.map(Into::into),
+            vnet_flow_log: vnet_flow_log(section("vnet_flow_log")?)?,
+            traffic_analytics: traffic_analytics(section("traffic_analytics")?)?,
             record: record(section("record")?)?,
+            upload: upload(section("upload")?)?,
             telemetry: telemetry(section("telemetry")?)?,
             privileges: privileges(section("privileges")?)?,
-        })
+        };
+        config.tracking.flow.records = config.tells_flows();
+        match config.upload_conflict() {
+            Some(wrong) => Err(section("upload")?.refuse("url", wrong)),
+            None => Ok(config),
+        }
     }
 }
 
@@ -127,6 +141,61 @@ fn events(section: Section<'_>) -> Result<Events, Refused> {
     })
 }
 
+fn flows(section: Section<'_>) -> Result<Flows, Refused> {
+    Ok(Flows {
+        directory: section.optional("directory")?.map(Into::into),
+        format: section.choice("format", &[("json", Format::Json), ("text", Format::Text)])?,
+        rotate_bytes: section.optional_size("rotate_bytes", 64 * KIB..=TIB)?,
+        rotate_every: section.optional_span("rotate_every", SECOND..=31 * DAY)?,
+        keep: section.optional_number("keep", 1..=1_000_000)?,
+        zstd: section.optional_number("zstd", 1..=MAX_ZSTD)?,
+        min_free: section.size("min_free", 0..=1024 * TIB)?,
+        queue: section.number("queue", 256..=1 << 24)?,
+    })
+}
+
+fn vnet_flow_log(section: Section<'_>) -> Result<VnetFlowLog, Refused> {
+    let name = |key| {
+        let name = section.text(key)?;
+        if Ids::is_name(name) {
+            return Ok(name.to_owned());
+        }
+        Err(section.refuse(key, "expected letters, digits and -_.() alone: it is part of a path"))
+    };
+    Ok(VnetFlowLog {
+        directory: section.optional("directory")?.map(Into::into),
+        ids: Ids {
+            subscription: name("subscription")?,
+            resource_group: name("resource_group")?,
+            network_watcher: name("network_watcher")?,
+            flow_log: name("flow_log")?,
+            guid: section.text("guid")?.to_owned(),
+            target_resource: section.text("target_resource")?.to_owned(),
+        },
+    })
+}
+
+fn traffic_analytics(section: Section<'_>) -> Result<TrafficAnalytics, Refused> {
+    let intervals = [("10m", Interval::TenMinutes), ("1h", Interval::Hour)];
+    Ok(TrafficAnalytics {
+        directory: section.optional("directory")?.map(Into::into),
+        interval: section.choice("interval", &intervals)?,
+    })
+}
+
+fn upload(section: Section<'_>) -> Result<Upload, Refused> {
+    Ok(Upload {
+        url: section.optional("url")?,
+        credentials_file: section.optional("credentials_file")?.map(Into::into),
+        after: section.choice("after", &[("remove", After::Remove), ("keep", After::Keep)])?,
+        refresh: section.span("refresh", MINUTE..=60 * MINUTE)?,
+        parallel: section.number("parallel", 1..=64)?,
+        remove_after: section.span("remove_after", SECOND..=DAY)?,
+        scan_every: section.span("scan_every", SECOND..=60 * MINUTE)?,
+        drain: section.span("drain", Duration::ZERO..=10 * MINUTE)?,
+    })
+}
+
 fn record(section: Section<'_>) -> Result<Record, Refused> {
     Ok(Record {
         directory: section.optional("directory")?.map(Into::into),
@@ -135,7 +204,7 @@ fn record(section: Section<'_>) -> Result<Record, Refused> {
         bytes_per_packet: section
             .optional_number("bytes_per_packet", 64..=MAX_SNAPLEN)?
             .unwrap_or_default(),
-        file_count: section.number("file_count", 1..=1_000_000)?,
+        file_count: section.optional_number("file_count", 1..=1_000_000)?,
         file_size: section.size("file_size", 64 * KIB..=TIB)?,
         buffer: section.size("buffer", MIB..=16 * GIB)?,
         min_free: section.size("min_free", 0..=1024 * TIB)?,

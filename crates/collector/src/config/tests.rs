@@ -5,12 +5,13 @@ use tempfile::TempDir;
 use vtap_capture::live;
 use vtap_export::{FlagSet, Format};
 use vtap_flow::{Checksum, Profile};
+use vtap_flowlog::{Ids, Interval};
 
 use super::loaded::{RELOADABLE, template};
 use super::*;
 
 /// A value for each key that is not the default.
-const OTHER: [(&str, &str); 46] = [
+const OTHER: [(&str, &str); 72] = [
     ("source.kind", "udp"),
     ("source.interfaces", "eth0"),
     ("source.ports", "8472"),
@@ -44,6 +45,24 @@ const OTHER: [(&str, &str); 46] = [
     ("events.zstd", "3"),
     ("events.min_free", "0"),
     ("events.queue", "1024"),
+    ("flows.directory", "/var/log/flows"),
+    ("flows.format", "text"),
+    ("flows.rotate_bytes", "1GiB"),
+    ("flows.rotate_every", "10m"),
+    ("flows.keep", "0"),
+    ("flows.zstd", "19"),
+    ("flows.min_free", "0"),
+    ("flows.queue", "512"),
+    ("networks.file", "/etc/vtap/networks.toml"),
+    ("vnet_flow_log.directory", "/srv/logs"),
+    ("vnet_flow_log.subscription", "1"),
+    ("vnet_flow_log.resource_group", "RG"),
+    ("vnet_flow_log.network_watcher", "NetworkWatcher_westeurope"),
+    ("vnet_flow_log.flow_log", "mine"),
+    ("vnet_flow_log.guid", "2"),
+    ("vnet_flow_log.target_resource", "/subscriptions/1"),
+    ("traffic_analytics.directory", "/srv/logs"),
+    ("traffic_analytics.interval", "10m"),
     ("record.directory", "/data"),
     ("record.outer", "true"),
     ("record.pcapng", "false"),
@@ -52,6 +71,14 @@ const OTHER: [(&str, &str); 46] = [
     ("record.file_size", "1GiB"),
     ("record.buffer", "1MiB"),
     ("record.min_free", "1"),
+    ("upload.url", "file:///mnt/share"),
+    ("upload.credentials_file", "/etc/vtap/credentials"),
+    ("upload.after", "keep"),
+    ("upload.refresh", "15m"),
+    ("upload.parallel", "8"),
+    ("upload.remove_after", "1m"),
+    ("upload.scan_every", "1s"),
+    ("upload.drain", "0"),
     ("telemetry.listen", "[::1]:9789"),
     ("telemetry.log_every", "0"),
     ("telemetry.log_level", "debug"),
@@ -84,8 +111,9 @@ fn wrong(text: &str) -> String {
 
 #[test]
 fn the_template_says_the_defaults_of_the_crates_that_have_them() {
-    let Config { source, tracking, events, record, telemetry, privileges } =
-        Loaded::load(None, &[]).unwrap().config;
+    let config = Loaded::load(None, &[]).unwrap().config;
+    assert!(!config.tells_flows() && config.spools().is_empty() && config.networks.is_none());
+    let Config { source, tracking, events, record, flows, upload, .. } = config;
     let live = live::Config::default();
     assert_eq!((source.kind, source.ports, source.filter), (live.kind, live.ports, live.filter));
     assert_eq!(source.interfaces, ["any"]);
@@ -98,7 +126,12 @@ fn the_template_says_the_defaults_of_the_crates_that_have_them() {
     assert_eq!(events.rotate_every, Some(Duration::from_secs(3600)));
     assert_eq!((events.rotate_bytes, events.keep, events.zstd), (Some(256 << 20), Some(168), None));
     assert_eq!((record.directory, record.pcapng, record.outer), (None, true, false));
-    assert_eq!((record.file_count, record.file_size), (10, 100_000_000));
+    assert_eq!((record.file_count, record.file_size), (Some(10), 100_000_000));
+    assert_eq!((flows.format, flows.rotate_every), (Format::Json, events.rotate_every));
+    assert_eq!((flows.rotate_bytes, flows.keep), (events.rotate_bytes, events.keep));
+    assert_eq!((config.vnet_flow_log.ids, upload.after), (Ids::default(), After::Remove));
+    assert_eq!(config.traffic_analytics.interval, Interval::default());
+    let (telemetry, privileges) = (config.telemetry, config.privileges);
     assert!(record.min_free > events.min_free, "on a disk they share, recording stops first");
     assert_eq!((telemetry.listen, telemetry.log_every), (None, Some(Duration::from_secs(60))));
     assert_eq!((privileges.user, privileges.landlock), (None, true));
@@ -210,7 +243,7 @@ fn an_unknown_name_is_refused_with_the_nearest_one() {
         ("[event]", "collect.toml:1: [event]: no such section; did you mean [events]?"),
         (
             "[zoo]",
-            "collect.toml:1: [zoo]: no such section; there are [source], [tracking], [events], [record], [telemetry], [privileges]",
+            "collect.toml:1: [zoo]: no such section; there are [source], [tracking], [events], [flows], [networks], [vnet_flow_log], [traffic_analytics], [record], [upload], [telemetry], [privileges]",
         ),
         ("threads = 2", "collect.toml:1: threads: keys stand in sections; threads is in [source]"),
         ("sauce = 2", "collect.toml:1: sauce: keys stand in sections; did you mean [source]?"),
@@ -334,7 +367,10 @@ fn the_template_names_the_keys_that_a_reload_changes() {
         assert!(settings().iter().any(|setting| setting.key == key), "{key}");
     }
     assert_eq!(
-        head.matches("events.").count() + head.matches("telemetry.").count(),
+        ["events.", "flows.", "telemetry."]
+            .map(|section| head.matches(section).count())
+            .iter()
+            .sum::<usize>(),
         RELOADABLE.len()
     );
 }
@@ -343,4 +379,67 @@ fn the_template_names_the_keys_that_a_reload_changes() {
 fn a_row_that_waits_has_about_the_size_that_the_template_says() {
     assert!(include_str!("default.toml").contains("16777216, at some 200 bytes each"));
     assert!((150..250).contains(&size_of::<crate::rows::Row>()));
+    assert!(include_str!("default.toml").contains("16777216, at some 500 bytes each"));
+    let told = size_of::<crate::flows::Told>() + size_of::<vtap_flow::Record>();
+    assert!((400..600).contains(&told), "{told}");
+}
+
+#[test]
+fn records_are_told_where_a_log_of_flows_is_written_and_nowhere_else() {
+    assert!(!load("[events]\ndirectory = \"out\"").unwrap().config.tracking.flow.records);
+    for section in ["flows", "vnet_flow_log", "traffic_analytics"] {
+        let config = load(&format!("[{section}]\ndirectory = \"out\"")).unwrap().config;
+        assert!(config.tracking.flow.records && config.tells_flows(), "{section}");
+        assert_eq!(config.outputs().collect::<Vec<_>>(), [Path::new("out")], "{section}");
+    }
+}
+
+#[test]
+fn directories_that_are_written_are_spools_and_the_flow_log_keeps_the_clouds_paths() {
+    let text = "[upload]\nurl = \"file:///mnt\"\n[events]\ndirectory = \"/l/e\"\nkeep = 0\n\
+                [flows]\ndirectory = \"/l/f\"\nkeep = 0\n[vnet_flow_log]\ndirectory = \"/l\"\n\
+                [traffic_analytics]\ndirectory = \"/l\"\n\
+                [record]\ndirectory = \"/l/r\"\nfile_count = 0\n";
+    let spools = load(text).unwrap().config.spools();
+    let spools: Vec<_> =
+        spools.iter().map(|spool| (spool.directory.to_str().unwrap(), spool.prefix)).collect();
+    let wanted = [
+        ("/l/e", "events"),
+        ("/l/f", "flows"),
+        ("/l/vnet-flow-log", ""),
+        ("/l/traffic-analytics", "traffic-analytics"),
+        ("/l/r", "captures"),
+    ];
+    assert_eq!(spools, wanted);
+}
+
+#[test]
+fn uploads_are_refused_where_files_would_go_twice_or_be_removed_before() {
+    let url = "[upload]\nurl = \"file:///mnt\"\n";
+    let said = "collect.toml:2: upload.url = \"file:///mnt\": ";
+    assert_eq!(
+        wrong(&format!(
+            "{url}[events]\ndirectory = \"/l\"\nkeep = 0\n[vnet_flow_log]\ndirectory = \"/l/\""
+        )),
+        format!(
+            "{said}/l/vnet-flow-log of vnet_flow_log.directory lies in /l of events.directory, and its files would go twice; give each a directory of its own, as /var/log/vtap/events and /var/log/vtap/flows"
+        )
+    );
+    let limited = "[events]\ndirectory = \"/e\"\n[record]\ndirectory = \"/r\"\n";
+    assert_eq!(
+        wrong(&format!("{url}{limited}")),
+        format!(
+            "{said}events.keep and record.file_count would remove files before the store has them; set events.keep and record.file_count to 0 (uploads remove files, min_free guards the disk), or upload.after to \"keep\""
+        )
+    );
+    assert!(load(&format!("{url}after = \"keep\"\n{limited}")).is_ok());
+    assert!(load(limited).is_ok());
+}
+
+#[test]
+fn a_name_that_cannot_be_part_of_a_path_is_refused() {
+    assert_eq!(
+        wrong("[vnet_flow_log]\nflow_log = \"a/b\""),
+        "collect.toml:2: vnet_flow_log.flow_log = \"a/b\": expected letters, digits and -_.() alone: it is part of a path"
+    );
 }
