@@ -1,7 +1,12 @@
-//! `vtap collect`: the flow trace of what is mirrored to this machine, for as long as it runs.
+//! `vtap collect`: events and flows of what is mirrored to this machine, for as long as it runs.
 
 mod open;
 mod outside;
+#[cfg(feature = "upload")]
+mod upload;
+#[cfg(not(feature = "upload"))]
+#[path = "collect/without_upload.rs"]
+mod upload;
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -20,12 +25,16 @@ use vtap_packet::Timestamp;
 use crate::args::{Collect, SummaryTo};
 use crate::{Finish, Log, plan};
 use outside::{Every, Signals};
+use upload::{Store, Uploading};
 
 /// How often signals are looked for.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// How long the last rows may take, once reading was stopped; the ring is drained before.
 const PATIENCE: Duration = Duration::from_secs(4);
+
+/// The same where every open flow is told of at the end.
+const FLOW_PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn run(args: &Collect, log: &Log) -> anyhow::Result<Finish> {
     let mut loaded = args.load()?;
@@ -40,14 +49,24 @@ pub(crate) fn run(args: &Collect, log: &Log) -> anyhow::Result<Finish> {
     let listener = listener(config)?;
     // At the end it could not be made any more.
     let summary = args.summary.path().map(plan::file).transpose()?;
+    let describer = open::describer(config)?;
+    let store = upload::open(config)?;
     // Before any thread, those of recorders included, and before files are begun, which would be
     // root's.
-    confine(&loaded)?;
+    confine(&loaded, store.as_ref())?;
+    let rows = open::rows(config)?;
+    let flows = describer.map(|describer| open::flows(config, describer)).transpose()?;
+    let belts = open::belts(config, sources)?;
+    // Once all directories are there.
+    let uploading = store.map(|store| store.start(config)).transpose()?;
     let collector = Collector::start(Setup {
-        belts: open::belts(config, sources)?,
-        rows: open::rows(config)?,
+        belts,
+        rows,
+        flows,
+        uploads: uploading.as_ref().map(Uploading::counters),
         tuning: open::tuning(config),
         queue: config.events.queue,
+        flow_queue: config.flows.queue,
         interfaces: config.source.interfaces.clone(),
         now,
     })?;
@@ -74,9 +93,15 @@ pub(crate) fn run(args: &Collect, log: &Log) -> anyhow::Result<Finish> {
             let _ = service.ready(&description);
         }
         running.log(&collector, &service);
+        uploading.iter().for_each(Uploading::tell);
     }
     let _ = service.stopping();
-    let ended = collector.stop(PATIENCE);
+    let patience = if loaded.config.tells_flows() { FLOW_PATIENCE } else { PATIENCE };
+    let mut ended = collector.stop(patience);
+    if let Some(uploading) = &uploading {
+        ended.accounting.uploads = uploading.drain(&signals);
+        ended.accounting.at = now();
+    }
     drop(server);
     finish(ended, &args.summary, summary)
 }
@@ -136,8 +161,12 @@ fn listener(config: &Config) -> anyhow::Result<Option<TcpListener>> {
 }
 
 /// Gives up what takes privileges, and says what holds from now on.
-fn confine(loaded: &Loaded) -> anyhow::Result<()> {
-    let confined = privileges::give_up(&loaded.config.privileges, &Reach::of(loaded))?;
+fn confine(loaded: &Loaded, store: Option<&Store>) -> anyhow::Result<()> {
+    let mut reach = Reach::of(loaded);
+    if let Some(store) = store {
+        store.keep(&mut reach);
+    }
+    let confined = privileges::give_up(&loaded.config.privileges, &reach)?;
     if confined.landlock.falls_short() {
         tracing::warn!("{confined}");
     } else {

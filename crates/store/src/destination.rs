@@ -164,6 +164,11 @@ impl Destination {
         &self.url
     }
 
+    /// The directory that it is, where the URL names one.
+    pub fn directory(&self) -> Option<&Path> {
+        self.local.as_deref()
+    }
+
     /// The object of a file: behind the prefix of the URL and that of its spool.
     pub(crate) fn object(&self, spool: &str, path: &str) -> Result<ObjectPath, Trouble> {
         let parts = [self.prefix.as_ref(), spool.trim_matches('/'), path];

@@ -4,13 +4,15 @@ use std::io;
 
 use vtap_capture::live::{self, Hold, Kind, Opened};
 use vtap_capture::write::Format;
-use vtap_collector::config::{Config, Events};
+use vtap_collector::config::{Config, Events, Flows};
 use vtap_collector::places::{Files, Stream};
-use vtap_collector::{Rows, Tuning};
+use vtap_collector::{FlowLogs, Rows, Tuning};
 use vtap_decap::{Decap, PortSet};
 use vtap_export::{Directory, Log, Output};
 use vtap_files::Rotation;
 use vtap_flow::Tracker;
+use vtap_flowlog::{Analytics, VnetFlowLog};
+use vtap_networks::Describer;
 use vtap_pipeline::Pipeline;
 use vtap_recorder::{Destination, Filters, Limits, Pressure, Recorder, Recording, Ring};
 
@@ -72,8 +74,10 @@ fn recording(config: &Config, thread: Option<usize>) -> anyhow::Result<Option<Re
     let record = &config.record;
     let Some(directory) = &record.directory else { return Ok(None) };
     let folder = thread.map_or_else(|| directory.clone(), |at| directory.join(at.to_string()));
+    let files = record.file_count.and_then(|files| u32::try_from(files).ok());
     let ring = Ring {
-        files: u32::try_from(record.file_count).unwrap_or(u32::MAX),
+        // Without a limit: whoever takes files away sees to them.
+        files: files.unwrap_or(u32::MAX),
         bytes: record.file_size,
         adopt: true,
     };
@@ -123,6 +127,32 @@ pub(super) fn rows(config: &Config) -> anyhow::Result<Box<dyn Rows>> {
     Ok(Box::new(Files::new(rotated)))
 }
 
+/// What names addresses in the logs of flows; `None` where there are none.
+pub(super) fn describer(config: &Config) -> anyhow::Result<Option<Describer>> {
+    if !config.tells_flows() {
+        return Ok(None);
+    }
+    Ok(Some(plan::describer(config.networks.as_deref())?))
+}
+
+/// The logs of flows.
+pub(super) fn flows(
+    config: &Config,
+    describer: Describer,
+) -> anyhow::Result<Box<dyn vtap_collector::flows::Flows>> {
+    let Config { flows, vnet_flow_log, traffic_analytics, .. } = config;
+    let rows = |directory| {
+        let rotation = tuning(config).flow_rotation;
+        Directory::create(directory)?.rotated(flows.format, Log::Flows, rotation, now())
+    };
+    let ids = &vnet_flow_log.ids;
+    let rows = flows.directory.as_ref().map(rows).transpose()?;
+    let vnet = vnet_flow_log.directory.as_ref().map(|at| VnetFlowLog::open(at, ids));
+    let sums = traffic_analytics.directory.as_ref();
+    let sums = sums.map(|at| Analytics::open(at, ids, traffic_analytics.interval));
+    Ok(Box::new(FlowLogs::new(describer, rows, vnet.transpose()?, sums.transpose()?)))
+}
+
 /// What of it can change while it runs.
 pub(super) fn tuning(config: &Config) -> Tuning {
     let Events { rotate_bytes, rotate_every, keep, zstd, min_free, .. } = config.events;
@@ -134,6 +164,15 @@ pub(super) fn tuning(config: &Config) -> Tuning {
         min_free_bytes: min_free,
         ..Rotation::default()
     };
+    let Flows { rotate_bytes, rotate_every, keep, zstd, min_free, .. } = config.flows;
+    let flow_rotation = Rotation {
+        bytes: rotate_bytes,
+        every: rotate_every,
+        keep,
+        compression: zstd,
+        min_free_bytes: min_free,
+        ..Rotation::default()
+    };
     let Events { flags, retransmissions, .. } = config.events;
-    Tuning { flags, retransmissions, rotation }
+    Tuning { flags, retransmissions, rotation, flow_rotation }
 }

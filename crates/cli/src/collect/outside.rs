@@ -38,6 +38,12 @@ impl Signals {
         self.stop.load(Ordering::Relaxed)
     }
 
+    /// Waits for another signal to end.
+    #[cfg(feature = "upload")]
+    pub(super) fn forget_stop(&self) {
+        self.stop.store(false, Ordering::Relaxed);
+    }
+
     /// Whether the table was asked for since this was last called.
     pub(super) fn tell(&self) -> bool {
         self.tell.swap(false, Ordering::Relaxed)
