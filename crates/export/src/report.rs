@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use vtap_flow::stats::Recorded;
 use vtap_flow::{EventFlag, Reason, Stats, Tap};
 use vtap_packet::reassembly;
 use vtap_pipeline::Report;
@@ -14,6 +13,8 @@ use vtap_pipeline::Report;
 pub fn json(report: &Report) -> Map<String, Value> {
     let Report { packets, bytes, plain, decap, .. } = *report;
     let flow = report.flow.unwrap_or_default();
+    let recorded = flow.recorded;
+    let unrecorded = if recorded.flows == 0 { 0 } else { flow.unrecorded() };
     let counts = |pairs: &mut dyn Iterator<Item = (&'static str, u64)>| {
         Value::Object(pairs.map(|(name, count)| (name.to_owned(), count.into())).collect())
     };
@@ -46,17 +47,12 @@ pub fn json(report: &Report) -> Map<String, Value> {
         ("events", counts(&mut events(report))),
         ("retransmissions", flow.retransmissions.into()),
         ("invalid", counts(&mut invalid(report))),
-        ("recorded", recorded(&flow)),
+        ("recorded_flows", recorded.flows.into()),
+        ("recorded_packets", recorded.packets.into()),
+        ("unrecorded_packets", unrecorded.into()),
         ("taps", taps(report)),
     ];
     all.into_iter().map(|(name, value): (&str, Value)| (name.to_owned(), value)).collect()
-}
-
-/// All zeros where no records are kept.
-fn recorded(flow: &Stats) -> Value {
-    let Recorded { flows, packets, .. } = flow.recorded;
-    let unrecorded = if flows == 0 { 0 } else { flow.unrecorded() };
-    json!({ "flows": flows, "packets": packets, "unrecorded": unrecorded })
 }
 
 /// The lines for people that follow the one about the packets read, each with its name. `warm_up` is

@@ -50,16 +50,12 @@ impl Families {
         let help = "Records of flows and DNS answers on their way to the logs.";
         self.gauge("vtap_flow_queue_waiting", help, told.waiting() as f64);
         let logs = |counter: fn(&Log) -> u64| told.logs().map(|(name, log)| (name, counter(&log)));
-        let counters: [(&str, &str, fn(&Log) -> u64); 3] = [
-            ("made", "What a log of flows was to write.", |log| log.made),
-            ("written", "What a log of flows has in files.", |log| log.written),
-            ("lost", "What a log of flows has given up, as it could not be written.", |log| {
-                log.lost
-            }),
-        ];
-        for (name, help, counter) in counters {
-            self.by(&format!("vtap_flow_log_{name}_total"), help, "log", logs(counter));
-        }
+        let help = "What a log of flows was to write.";
+        self.by("vtap_flow_log_made_total", help, "log", logs(|log| log.made));
+        let help = "What a log of flows has in files.";
+        self.by("vtap_flow_log_written_total", help, "log", logs(|log| log.written));
+        let help = "What a log of flows has given up, as it could not be written.";
+        self.by("vtap_flow_log_lost_total", help, "log", logs(|log| log.lost));
         let help = "What a log of flows holds in memory.";
         self.gauges_by("vtap_flow_log_waiting", help, "log", logs(Log::waiting));
     }
