@@ -282,6 +282,11 @@ impl Flow {
         }
     }
 
+    /// Whether it is known of packets alone that were refused before anything of it was looked at.
+    pub(crate) fn is_unseen(&self) -> bool {
+        self.packets == [0; 2]
+    }
+
     /// Whether both ends were seen.
     pub(crate) fn is_two_way(&self) -> bool {
         self.packets.iter().all(|count| *count > 0)

@@ -150,10 +150,10 @@ impl Judge {
         for (_, answer) in &batch.answers {
             sink.answer(answer)?;
         }
-        for (_, observed) in &batch.corrupt {
-            self.count_corrupt(pending, observed, sink)?;
-        }
         let outcome = self.judge_one(pending, sink);
+        for (_, observed) in &batch.corrupt {
+            self.count_corrupt(pending, observed);
+        }
         for fragments in &batch.accounted {
             self.account(pending.occasion.time, fragments, outcome.as_ref().ok());
         }
@@ -300,7 +300,7 @@ impl Judge {
         let known = self.table.find(&observed.key, hash).and_then(|at| self.table.flow(at));
         let known = known.filter(|flow| {
             let tracked = flow.connection.is_some() || flow.key.protocol() != Protocol::TCP;
-            tracked && flow.deadline > now
+            tracked && flow.deadline > now && !flow.is_unseen()
         });
         let state = known.as_ref().map_or(StateAfter::None, |flow| flow.state());
         if known.is_some() && !misdirected {

@@ -12,6 +12,7 @@ use crate::read::{Content, Observed, Pending};
 use crate::reason::Reason;
 use crate::record::{Ending, Record};
 use crate::sink::Sink;
+use crate::table::Full;
 use crate::trace::Row;
 use crate::verdict::Verdict;
 
@@ -106,26 +107,24 @@ impl Judge {
         Ok(())
     }
 
-    /// Counts a packet that is refused before anything of its flow is looked at.
-    pub(super) fn count_corrupt<S: Sink>(
-        &mut self,
-        pending: &Pending,
-        observed: &Observed,
-        sink: &mut S,
-    ) -> Result<(), S::Error> {
+    /// Counts a packet that is refused before anything of its flow is looked at. For such packets a
+    /// flow is remembered where there is room, but nothing is forgotten.
+    pub(super) fn count_corrupt(&mut self, pending: &Pending, observed: &Observed) {
+        let Some(accounts) = &mut self.accounts else { return };
         let now = pending.occasion.time;
-        let hash = observed.key.hash(&self.hasher());
-        let Some(at) = self.place(now, observed, hash, u32::MAX, sink)? else { return Ok(()) };
-        if let Some(flow) = self.table.flow(at)
-            && flow.packets == [0; 2]
-        {
+        let hash = observed.key.hash(&self.table.hasher());
+        let at = match self.table.find(&observed.key, hash) {
+            Some(at) => at,
+            None => match self.table.insert(observed.key, hash, observed.from, now) {
+                Ok(at) => at,
+                Err(Full) => return,
+            },
+        };
+        if let Some(flow) = self.table.flow(at).filter(|flow| flow.is_unseen()) {
             flow.touch(now);
             self.table.rescheduled(at, now);
         }
-        if let Some(accounts) = &mut self.accounts {
-            accounts.count(at, Seen::of(pending, observed), Letters::BAD_CHECKSUM);
-        }
-        Ok(())
+        accounts.count(at, Seen::of(pending, observed), Letters::BAD_CHECKSUM);
     }
 
     /// Tells what is to be told by `now` of flows that go on, or of which nothing was heard.

@@ -4,6 +4,7 @@ use vtap_packet::Timestamp;
 
 use super::Judge;
 use crate::event::{Event, EventFlag, MAX_TAPS, Side};
+use crate::key::End;
 use crate::order::Told;
 use crate::read::{Observed, Occasion};
 use crate::record::Ending;
@@ -38,26 +39,6 @@ impl Judge {
         located: u32,
         sink: &mut S,
     ) -> Result<Option<u32>, S::Error> {
-        let at = self.place(now, observed, hash, located, sink)?;
-        if let Some(flow) = at.and_then(|at| self.table.flow(at))
-            && flow.packets == [0; 2]
-        {
-            // New, or known of packets that were refused unseen.
-            self.stats.flows += 1;
-            flow.client = observed.from;
-        }
-        Ok(at)
-    }
-
-    /// As [`entry`](Self::entry), of a packet that is no packet of a flow to the tracker.
-    pub(super) fn place<S: Sink>(
-        &mut self,
-        now: Timestamp,
-        observed: &Observed,
-        hash: u64,
-        located: u32,
-        sink: &mut S,
-    ) -> Result<Option<u32>, S::Error> {
         let known = match self.table.flow_near(located, &observed.key) {
             Some(_) => Some(located),
             None => self.table.find(&observed.key, hash),
@@ -65,6 +46,7 @@ impl Judge {
         if let Some(at) = known {
             let over = self.table.flow(at).map_or(now, |flow| flow.deadline);
             if over > now {
+                self.meet(at, observed.from);
                 return Ok(Some(at));
             }
             // The wheel has not come round to it yet.
@@ -85,7 +67,16 @@ impl Judge {
                 }
             }
         };
+        self.meet(at, observed.from);
         Ok(Some(at))
+    }
+
+    /// Takes note of a flow that is new, or known of packets alone that were refused unseen.
+    fn meet(&mut self, at: u32, from: End) {
+        if let Some(flow) = self.table.flow(at).filter(|flow| flow.is_unseen()) {
+            self.stats.flows += 1;
+            flow.client = from;
+        }
     }
 
     /// Forgets a flow, which may have an account; `ending` is why, where that does not tell.

@@ -36,10 +36,10 @@ impl Judge {
                 sink.answer(answer)?;
             }
             let Some(pending) = packets.get(at) else { break };
-            if let Some((_, observed)) = corrupt.next_if(|(behind, _)| *behind == at) {
-                self.count_corrupt(pending, observed, sink)?;
-            }
             let outcome = self.judge_one(pending, sink)?;
+            if let Some((_, observed)) = corrupt.next_if(|(behind, _)| *behind == at) {
+                self.count_corrupt(pending, observed);
+            }
             while let Some(fragments) = accounted.next_if(|fragments| fragments.behind == at) {
                 self.account(pending.occasion.time, fragments, Some(&outcome));
             }
