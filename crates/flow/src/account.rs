@@ -95,6 +95,8 @@ impl Letters {
     pub(crate) const BAD_CHECKSUM: Self = Self(1 << 7);
     const CLOSED_WINDOW: Self = Self(1 << 8);
     pub(crate) const INVALID: Self = Self(1 << 9);
+    /// A connection ends with these.
+    pub(crate) const ENDS: Self = Self::FIN.with(Self::RST);
 
     pub(crate) const fn has(self, one: Self) -> bool {
         self.0 & one.0 != 0
@@ -104,11 +106,16 @@ impl Letters {
         self.0 == 0
     }
 
+    /// Whether there are any but those of packets that were refused.
+    pub(crate) const fn tell(self) -> bool {
+        !self.without(Self::BAD_CHECKSUM.with(Self::INVALID)).is_empty()
+    }
+
     pub(crate) const fn with(self, others: Self) -> Self {
         Self(self.0 | others.0)
     }
 
-    const fn without(self, others: Self) -> Self {
+    pub(crate) const fn without(self, others: Self) -> Self {
         Self(self.0 & !others.0)
     }
 
@@ -203,9 +210,28 @@ impl Account {
         }
     }
 
-    /// Adds letters to an end. Gives those that are new.
-    pub(crate) fn add(&mut self, from: End, letters: Letters) -> Letters {
-        self.halves.get_mut(from as usize).map_or(Letters(0), |half| half.add(letters))
+    /// Takes note of what a packet says that was counted before. Gives the letters that are new.
+    pub(crate) fn say(
+        &mut self,
+        from: End,
+        letters: Letters,
+        segment: Option<&Segment>,
+    ) -> Letters {
+        let Some(half) = self.halves.get_mut(from as usize) else { return Letters(0) };
+        let sent = segment.map_or(Letters(0), |segment| half.send(segment));
+        half.add(letters.with(sent))
+    }
+
+    /// An end begins with a sequence number of its own: what it sent before is no measure.
+    pub(crate) fn forget_numbers(&mut self, from: End) {
+        if let Some(half) = self.halves.get_mut(from as usize) {
+            half.has_next = false;
+        }
+    }
+
+    /// Whether an end has said that it ends a connection.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.halves.iter().any(|half| half.letters.has(Letters::ENDS))
     }
 
     /// Takes note of an end of the connection that the tracker believes.
@@ -274,6 +300,8 @@ pub(crate) struct Details {
     history: [u8; History::LETTERS],
     letters: u8,
     pub(crate) midstream: bool,
+    /// The end that was told to be the client; `None` before anything was told.
+    pub(crate) client: Option<End>,
     /// By [`End`].
     pub(crate) macs: [Option<Macs>; 2],
     pub(crate) links: Links,
@@ -317,6 +345,7 @@ impl Details {
         history: [0; History::LETTERS],
         letters: 0,
         midstream: false,
+        client: None,
         invalid: 0,
         syn: None,
         syn_ack: None,

@@ -28,6 +28,8 @@ pub(crate) struct Accounts {
     places: Places,
     wheel: Wheel,
     pub(crate) recorded: Recorded,
+    /// Packet time at which something was told last.
+    pub(crate) latest: Timestamp,
 }
 
 #[derive(Debug, Default)]
@@ -63,7 +65,12 @@ impl Accounts {
         let mut places = Places::default();
         let _ = places.accounts.try_reserve_exact(max_flows);
         let _ = places.details.try_reserve_exact(max_flows);
-        Self { places, wheel: Wheel::new(), recorded: Recorded::default() }
+        Self {
+            places,
+            wheel: Wheel::new(),
+            recorded: Recorded::default(),
+            latest: Timestamp::EPOCH,
+        }
     }
 
     /// Asks for what most packets of the flow at a place need.
@@ -144,13 +151,20 @@ impl Accounts {
         }
     }
 
-    /// Adds letters to the flow at a place.
-    pub(crate) fn add(&mut self, at: u32, from: End, letters: Letters) {
-        if let Some(account) = self.places.accounts.get_mut(at as usize)
-            && let Some(details) = self.places.details.get_mut(at as usize)
+    /// Takes note of what a packet says that was counted before, if its account is still there.
+    pub(crate) fn say(&mut self, at: u32, from: End, letters: Letters, segment: Option<&Segment>) {
+        let Places { accounts, details } = &mut self.places;
+        if let Some((account, details)) =
+            accounts.get_mut(at as usize).zip(details.get_mut(at as usize))
+            && !account.is_empty()
         {
-            details.write(from, account.add(from, letters));
+            details.write(from, account.say(from, letters, segment));
         }
+    }
+
+    /// The account at a place, if there is one.
+    pub(crate) fn open(&mut self, at: u32) -> Option<&mut Account> {
+        self.places.accounts.get_mut(at as usize).filter(|account| !account.is_empty())
     }
 
     #[cold]
@@ -194,7 +208,7 @@ impl Accounts {
 
     /// Takes note that a side has ended its half, or reset the connection.
     pub(crate) fn close(&mut self, at: u32, letters: Letters, now: Timestamp) {
-        let Some(account) = self.places.accounts.get_mut(at as usize) else { return };
+        let Some(account) = self.open(at) else { return };
         account.close(letters);
         if account.closed.is_some() {
             let over = account.over();
@@ -304,12 +318,16 @@ impl Accounts {
             });
             Some(half)
         };
-        let (client, server) = (flow.client, flow.client.other());
+        // Who is who stays as it was told before.
+        let client = *details.client.get_or_insert(flow.client);
+        let server = client.other();
         let (to_server, to_client) = (half(client)?, half(server)?);
+        let links = details.macs.map(|macs| macs.map_or(TapId::NONE, |macs| macs.tap));
         let quiet = [&to_server, &to_client].iter().all(|half| half.since.packets == 0);
         if phase == Phase::Continue && quiet {
             return None;
         }
+        self.latest = self.latest.max(now);
         let letters = [client, server].map(|end| account.half(end).letters);
         let packets = [to_server, to_client].map(|half| half.total.packets > 0);
         let protocol = flow.key.protocol();
@@ -321,7 +339,7 @@ impl Accounts {
             client: flow.key.named(client),
             server: flow.key.named(server),
             tunnel: details.tunnel,
-            taps: taps.shown(cold.taps, details.tunnel),
+            taps: taps.shown(details.tunnel, cold.taps, links),
             start: details.start,
             end: account.last,
             told: now,
@@ -336,7 +354,10 @@ impl Accounts {
             conn_state: conn_state::of(protocol, letters, packets),
             history: details.history(client),
             midstream: details.midstream,
-            missing: flow.marks.missing(),
+            missing: flow.marks.missing().map(|side| match flow.client {
+                as_told if as_told == client => side,
+                _ => side.peer(),
+            }),
             egress_only: flow.marks.has_said(Once::EgressOnly),
         };
         if let Phase::End(_) = phase {

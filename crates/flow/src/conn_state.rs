@@ -58,7 +58,7 @@ fn tcp([client, server]: [Letters; 2]) -> ConnState {
         (Seen::Closed, _) => ConnState::S2,
         (_, Seen::Closed) if unheard(client) => ConnState::Shr,
         (_, Seen::Closed) => ConnState::S3,
-        (Seen::Began, _) if unheard(server) => ConnState::S0,
+        (Seen::Began, _) if !server.tell() => ConnState::S0,
         (Seen::Established, Seen::Established) => ConnState::S1,
         _ => ConnState::Oth,
     }

@@ -418,6 +418,15 @@ fn other(ip: &Ip<'_>, vni: Vni) -> Result<Observed, Skip> {
 }
 
 impl Observed {
+    /// The TCP segment, if it is one that could be read.
+    #[inline(always)]
+    pub(crate) const fn segment(&self) -> Option<&Segment> {
+        match &self.content {
+            Content::Segment(segment) => Some(segment),
+            _ => None,
+        }
+    }
+
     /// Whether there is anything to count beside what it is.
     #[inline(always)]
     pub(crate) const fn is_odd(&self) -> bool {

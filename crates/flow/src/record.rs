@@ -13,7 +13,7 @@ use crate::state::State;
 /// A flow, at its end or on its way: who talked to whom, how much, and how it went.
 ///
 /// Told of TCP and of every other IP protocol. Client and server are what the flow has shown them
-/// to be: the sender of the SYN, or whoever was seen first.
+/// to be: the sender of the SYN, or whoever was seen first. Once told, they stay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// Why it is told now.
@@ -48,7 +48,8 @@ pub struct Record {
     pub conn_state: ConnState,
     /// What was seen, in order, in Zeek's letters.
     pub history: History,
-    /// It was open before the capture, or before a gap of the mirror.
+    /// It was open before the capture, before a gap of the mirror, or before a silence that ended
+    /// the record it had.
     pub midstream: bool,
     /// Whose packets are not seen, where that was proven.
     pub missing: Option<Side>,
@@ -112,7 +113,8 @@ pub struct Half {
     /// Of it, what no earlier record of this flow has told: these add up to the total.
     pub since: Traffic,
     /// Segments whose bytes, SYN or FIN this side had sent before, or had sent beyond: repeated,
-    /// or overtaken on their way.
+    /// or overtaken on their way. Not a last byte alone, which probes a closed window or keeps the
+    /// connection alive.
     pub retransmissions: u32,
     /// TCP flags seen, all of them together: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64,
     /// CWR 128 (RFC 9293 section 3.1).
@@ -166,7 +168,8 @@ pub struct Link {
 /// How a connection went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tcp {
-    /// State when it was last seen; `None` where there was no connection.
+    /// State when it was last seen; `None` where there was no connection, or none any more: a SYN
+    /// that was answered by a reset.
     pub state: Option<State>,
     /// From the SYN to the ACK that completes the handshake, where both were seen.
     pub handshake: Option<Duration>,

@@ -201,18 +201,24 @@ impl Taps {
         }
     }
 
-    /// The addresses of those that have shown a flow whose first packet came in this envelope.
+    /// The addresses of those that have shown a flow: in whose envelope its first packet came, who
+    /// were `seen` to, and who have shown the first packet of an end.
     pub(crate) fn shown(
         &self,
-        seen: [TapId; MAX_TAPS],
         tunnel: Option<Tunnel>,
+        seen: [TapId; MAX_TAPS],
+        first_of_ends: [TapId; 2],
     ) -> [Option<IpAddr>; MAX_TAPS] {
         let mut shown = [None; MAX_TAPS];
         let first = tunnel.map(|tunnel| tunnel.src);
-        let others = seen.into_iter().filter_map(|id| self.get(id)?.address);
-        let others = others.filter(|other| Some(*other) != first);
-        for (place, tap) in shown.iter_mut().zip(first.into_iter().chain(others)) {
-            *place = Some(tap);
+        let others = seen.into_iter().chain(first_of_ends);
+        let others = others.filter_map(|id| self.get(id)?.address);
+        for tap in first.into_iter().chain(others) {
+            if !shown.contains(&Some(tap))
+                && let Some(free) = shown.iter_mut().find(|place| place.is_none())
+            {
+                *free = Some(tap);
+            }
         }
         shown
     }

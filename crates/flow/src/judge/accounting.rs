@@ -3,43 +3,85 @@
 use vtap_packet::Timestamp;
 
 use super::Judge;
+use super::case::Before;
 use super::segments::Attempt;
 use crate::account::Letters;
 use crate::accounts::Seen;
 use crate::event::EventFlag;
 use crate::flow::Taken;
-use crate::read::{Content, Observed, Pending};
+use crate::opening::Opened;
+use crate::read::{Observed, Pending};
 use crate::reason::Reason;
 use crate::record::{Ending, Record};
+use crate::segment::Segment;
 use crate::sink::Sink;
+use crate::state::State;
 use crate::table::Full;
 use crate::trace::Row;
-use crate::verdict::Verdict;
+use crate::verdict::{Note, Outcome, StateAfter, Verdict};
 
 /// What was made of a segment.
 pub(super) struct Judged<'a> {
+    pub(super) before: &'a Before,
     pub(super) taken: &'a Taken,
     /// Before it was limited, or put aside.
     pub(super) row: Option<Row>,
     /// It waits for what it may have overtaken.
     pub(super) waits: bool,
-    /// There is a connection behind it.
+    /// There is a connection behind it, and both sides of that are seen.
     pub(super) has_state: bool,
+}
+
+impl Judged<'_> {
+    fn refused(&self) -> Option<Reason> {
+        match self.taken.outcome.verdict {
+            Verdict::Invalid(reason) if !self.waits => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Whether the connection is what the segment says.
+    fn is_believed(&self) -> bool {
+        let Outcome { state, note, .. } = self.taken.outcome;
+        let resets = matches!(self.row, Some(Row { flag: EventFlag::Rst, .. }));
+        let goes_on = matches!(state, StateAfter::In(state) if state != State::Close);
+        !self.waits && self.refused().is_none() && note.is_none() && !(resets && goes_on)
+    }
+
+    /// The letters of a segment, and itself where its numbers are those of its flow. What waits
+    /// says nothing yet; what a connection refuses says nothing of how that went.
+    fn says<'b>(&self, observed: &'b Observed) -> (Letters, Option<&'b Segment>) {
+        if self.waits {
+            return (Letters::default(), None);
+        }
+        let segment = observed.segment();
+        let (letters, note) = (Letters::of(observed), self.taken.outcome.note);
+        match self.refused() {
+            Some(Reason::BadChecksum) => (Letters::BAD_CHECKSUM, None),
+            Some(reason) if self.has_state => {
+                let repeats = reason == Reason::SeqBelowWindow;
+                (Letters::INVALID, segment.filter(|_| repeats))
+            }
+            Some(_) => (letters.with(Letters::INVALID), segment),
+            None if note == Some(Note::Ignored) => {
+                let repeats = matches!(self.row, Some(Row { retransmission: true, .. }));
+                (letters.without(Letters::ENDS), segment.filter(|_| repeats))
+            }
+            None if note.is_some() => (letters.without(Letters::ENDS), segment),
+            None => (letters, segment),
+        }
+    }
 }
 
 impl<'a> Seen<'a> {
     #[inline(always)]
     pub(super) fn of(pending: &'a Pending, observed: &'a Observed) -> Self {
-        let segment = match &observed.content {
-            Content::Segment(segment) => Some(segment),
-            _ => None,
-        };
         Self {
             occasion: &pending.occasion,
             macs: pending.macs,
             tap: pending.sight.tap(),
             observed,
-            segment,
+            segment: observed.segment(),
         }
     }
 }
@@ -57,41 +99,39 @@ impl Judge {
     ) -> Result<(), S::Error> {
         let Ok(observed) = &pending.observed else { return Ok(()) };
         let (now, taken) = (pending.occasion.time, judged.taken);
-        let again = taken.opened.is_some_and(|opened| opened.again);
-        if attempt == Attempt::First && again {
-            self.end(at, now, Some(Ending::Reuse), sink)?;
+        if attempt == Attempt::First
+            && let Some(opened) = taken.opened
+            && self.is_anew(at, opened)
+        {
+            self.end_before(at, now, judged.before, sink)?;
         }
         let Some(accounts) = &mut self.accounts else { return Ok(()) };
-        let refused = match taken.outcome.verdict {
-            Verdict::Invalid(reason) if !judged.waits => Some(reason),
-            _ => None,
-        };
-        let told = Letters::of(observed);
-        // What a connection refuses says nothing of how it went.
-        let told = if refused.is_some() && judged.has_state { Letters::default() } else { told };
-        let letters = match refused {
-            Some(Reason::BadChecksum) => Letters::BAD_CHECKSUM,
-            Some(_) => told.with(Letters::INVALID),
-            None => told,
-        };
-        if attempt == Attempt::First {
-            accounts.count(at, Seen::of(pending, observed), letters);
-        } else if refused.is_some() {
-            accounts.add(at, observed.from, letters);
-        }
-        if refused.is_some()
-            && let Some(details) = accounts.details(at)
+        let goes_on =
+            taken.opened.is_none() && judged.before.has_connection() && accounts.open(at).is_none();
+        let (letters, segment) = judged.says(observed);
+        if let Some(Row { flag: EventFlag::Syn | EventFlag::SynAck, retransmission: false }) =
+            judged.row
+            && let Some(account) = accounts.open(at)
         {
-            details.invalid = details.invalid.saturating_add(1);
+            account.forget_numbers(observed.from);
         }
-        if refused.is_none() && !judged.waits {
-            accounts.close(at, told, now);
+        match attempt {
+            Attempt::First => {
+                let seen = Seen { segment, ..Seen::of(pending, observed) };
+                accounts.count(at, seen, letters);
+            }
+            Attempt::Again | Attempt::Last => accounts.say(at, observed.from, letters, segment),
         }
-        let midstream = taken.opened.is_some_and(|opened| opened.midstream);
-        if judged.row.is_none() && !midstream {
+        if judged.is_believed() {
+            accounts.close(at, letters, now);
+        }
+        let is_refused = judged.refused().is_some();
+        let midstream = goes_on || taken.opened.is_some_and(|opened| opened.midstream);
+        if judged.row.is_none() && !midstream && !is_refused {
             return Ok(());
         }
         let Some(details) = accounts.details(at) else { return Ok(()) };
+        details.invalid = details.invalid.saturating_add(u32::from(is_refused));
         details.midstream |= midstream;
         match judged.row {
             Some(Row { retransmission: true, .. }) | None => {}
@@ -105,6 +145,31 @@ impl Judge {
             Some(_) => {}
         }
         Ok(())
+    }
+
+    /// Whether what was counted until now is of another connection than the one that opens.
+    fn is_anew(&mut self, at: u32, opened: Opened) -> bool {
+        let account = self.accounts.as_mut().and_then(|accounts| accounts.open(at));
+        // Strays of one that was over before, where there was none in the table.
+        opened.again || !opened.midstream && account.is_some_and(|account| account.has_ended())
+    }
+
+    /// Ends the account of a connection that was another one `before`.
+    fn end_before<S: Sink>(
+        &mut self,
+        at: u32,
+        now: Timestamp,
+        before: &Before,
+        sink: &mut S,
+    ) -> Result<(), S::Error> {
+        let Some((flow, cold)) = self.table.entry(at) else { return Ok(()) };
+        let after = Before::of(flow, cold);
+        before.tell_by(flow);
+        let ended = self.end(at, now, Some(Ending::Reuse), sink);
+        if let Some(flow) = self.table.flow(at) {
+            after.tell_by(flow);
+        }
+        ended
     }
 
     /// Counts a packet that is refused before anything of its flow is looked at. For such packets a
@@ -165,7 +230,8 @@ impl Judge {
         let Some(accounts) = &mut self.accounts else { return Ok(()) };
         let mut left = accounts.left();
         left.sort_unstable();
-        let now = left.iter().map(|(_, last, _)| *last).max().unwrap_or_default();
+        let last = left.iter().map(|(_, last, _)| *last).max();
+        let now = last.unwrap_or_default().max(accounts.latest);
         for (_, _, at) in left {
             self.end(at, now, Some(Ending::CaptureEnd), sink)?;
         }

@@ -7,13 +7,14 @@ use crate::connection::Connection;
 use crate::event::{Event, EventFlag};
 use crate::flow::{Flow, Found, Rules, Taken};
 use crate::gap::Gap;
+use crate::key::End;
 use crate::read::{Observed, Occasion};
 use crate::reason::Reason;
 use crate::segment::Segment;
 use crate::sight::TapId;
 use crate::state::Kind;
 use crate::taps::{Tap, Taps};
-use crate::trace::{Once, Row};
+use crate::trace::{Marks, Once, Row};
 use crate::translated;
 use crate::verdict::{Note, Outcome, Verdict};
 
@@ -32,11 +33,24 @@ pub(super) struct Before {
     connection: Option<Connection>,
     deadline: Timestamp,
     since: Timestamp,
+    client: End,
+    marks: Marks,
 }
 
 impl Before {
     pub(super) const fn of(flow: &Flow, cold: &Cold) -> Self {
-        Self { connection: flow.connection, deadline: flow.deadline, since: cold.since }
+        let Flow { connection, deadline, client, marks, .. } = *flow;
+        Self { connection, deadline, since: cold.since, client, marks }
+    }
+
+    /// Whether there was a connection.
+    pub(super) const fn has_connection(&self) -> bool {
+        self.connection.is_some()
+    }
+
+    /// Gives the flow back what is told of it, for what it was.
+    pub(super) const fn tell_by(&self, flow: &mut Flow) {
+        (flow.connection, flow.client, flow.marks) = (self.connection, self.client, self.marks);
     }
 
     pub(super) const fn restore(&self, flow: &mut Flow, cold: &mut Cold) {

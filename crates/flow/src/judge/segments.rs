@@ -90,7 +90,12 @@ impl Judge {
             flow.touch(now);
         }
         let state = flow.state();
-        let (has_state, row) = (flow.connection.is_some(), taken.row);
+        // One that nobody is seen to answer refuses what goes on all the same.
+        let has_state = flow
+            .connection
+            .as_ref()
+            .is_some_and(|connection| connection.state != State::SynSent || !flow.is_one_way(from));
+        let row = taken.row;
         let event = if waits { None } else { case.row(&mut taken, flow, cold, tap, &self.taps) };
         let event = event.and_then(|row| match row {
             // Said once for each flow, not for each packet.
@@ -100,7 +105,7 @@ impl Judge {
         });
         self.table.rescheduled(at, now);
         if self.accounts.is_some() {
-            let judged = Judged { taken: &taken, row, waits, has_state };
+            let judged = Judged { before: &before, taken: &taken, row, waits, has_state };
             self.keep_account(at, pending, attempt, &judged, sink)?;
         }
         if let Some(gap) = gap {

@@ -1,3 +1,4 @@
+use std::convert::Infallible;
 use std::time::Duration;
 
 use vtap_packet::tcp::Flags;
@@ -5,10 +6,13 @@ use vtap_packet::{Protocol, Timestamp, Tunnel, Vni};
 use vtap_testkit::{Conversation, TcpFrame, frame};
 
 use super::*;
-use crate::{Checksum, Event, Profile, Reason, Side, Skip, State, StateAfter, Verdict};
+use crate::{
+    Answer, Checksum, Event, Gap, Profile, Reason, Record, Side, Skip, State, StateAfter, Verdict,
+};
 
 mod fragments;
 mod mirror;
+mod records;
 
 const CLIENT: &str = "10.0.2.4:40000";
 const SERVER: &str = "10.0.2.6:80";
@@ -17,8 +21,40 @@ const SERVER: &str = "10.0.2.6:80";
 struct Tape {
     tracker: Tracker,
     events: Vec<Event>,
+    records: Vec<Record>,
+    answers: Vec<Answer>,
     now: Timestamp,
     number: u64,
+}
+
+/// What a tape keeps of what it is told.
+struct Kept<'a> {
+    events: &'a mut Vec<Event>,
+    records: &'a mut Vec<Record>,
+    answers: &'a mut Vec<Answer>,
+}
+
+impl Sink for Kept<'_> {
+    type Error = Infallible;
+
+    fn event(&mut self, event: &Event) -> Result<(), Infallible> {
+        self.events.push(*event);
+        Ok(())
+    }
+
+    fn gap(&mut self, _gap: &Gap) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn record(&mut self, record: &Record) -> Result<(), Infallible> {
+        self.records.push(record.clone());
+        Ok(())
+    }
+
+    fn answer(&mut self, answer: &Answer) -> Result<(), Infallible> {
+        self.answers.push(answer.clone());
+        Ok(())
+    }
 }
 
 impl Tape {
@@ -29,7 +65,14 @@ impl Tape {
 
     fn patient(config: Config) -> Self {
         let now = Timestamp::new(1_700_000_000, 0);
-        Self { tracker: Tracker::new(config), events: Vec::new(), now, number: 0 }
+        Self {
+            tracker: Tracker::new(config),
+            events: Vec::new(),
+            records: Vec::new(),
+            answers: Vec::new(),
+            now,
+            number: 0,
+        }
     }
 
     fn azure() -> Self {
@@ -65,12 +108,14 @@ impl Tape {
     fn push_packet(&mut self, packet: &Packet<'_>) -> Outcome {
         self.number += 1;
         let packet = Packet { number: self.number, time: self.now, ..*packet };
-        let Ok(outcome) = self.tracker.push(&packet, &mut self.events);
+        let Self { tracker, events, records, answers, .. } = self;
+        let Ok(outcome) = tracker.push(&packet, &mut Kept { events, records, answers });
         outcome
     }
 
     fn finish(&mut self) {
-        let Ok(()) = self.tracker.finish(&mut self.events);
+        let Self { tracker, events, records, answers, .. } = self;
+        let Ok(()) = tracker.finish(&mut Kept { events, records, answers });
         assert!(self.tracker.stats().balances());
     }
 

@@ -29,7 +29,7 @@ struct Said {
 }
 
 impl Sink for Said {
-    type Error = std::convert::Infallible;
+    type Error = Infallible;
 
     fn event(&mut self, event: &Event) -> Result<(), Self::Error> {
         self.events.push(*event);
