@@ -10,7 +10,9 @@ use vtap_packet::{Mac, Protocol, Timestamp};
 
 use crate::account::{Account, Details, Letters, MANY_BYTES, Macs};
 use crate::cold::Cold;
+use crate::config::{Config, Copies as Limits};
 use crate::conn_state;
+use crate::copies::Copies;
 use crate::flow::Flow;
 use crate::key::End;
 use crate::limits;
@@ -30,6 +32,8 @@ pub(crate) struct Accounts {
     pub(crate) recorded: Recorded,
     /// Packet time at which something was told last.
     pub(crate) latest: Timestamp,
+    /// Of packets that were refused unseen: what is followed is no copy of them.
+    pub(crate) corrupt: Copies,
 }
 
 #[derive(Debug, Default)]
@@ -61,7 +65,9 @@ pub(crate) struct Seen<'a> {
 
 impl Accounts {
     /// With addresses for all it may ever need, as the table has.
-    pub(crate) fn new(max_flows: usize) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
+        let Config { max_flows, copies, .. } = *config;
+        let copies = Limits { packets: copies.packets.min(limits::REMEMBERED_CORRUPT), ..copies };
         let mut places = Places::default();
         let _ = places.accounts.try_reserve_exact(max_flows);
         let _ = places.details.try_reserve_exact(max_flows);
@@ -70,6 +76,7 @@ impl Accounts {
             wheel: Wheel::new(),
             recorded: Recorded::default(),
             latest: Timestamp::EPOCH,
+            corrupt: Copies::new(copies),
         }
     }
 

@@ -45,6 +45,9 @@ const _: () = assert!(size_of::<Flow>() == 128);
 /// What an entry of the table is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Life {
+    /// Known of packets alone that were refused before anything of it was looked at: to the tracker
+    /// no flow.
+    Unseen,
     /// A flow that never had a connection.
     New,
     /// A flow that has, or has had, one.
@@ -280,11 +283,6 @@ impl Flow {
             (Some(connection), Profile::Linux) => !connection.assured,
             (Some(_), Profile::Azure) => false,
         }
-    }
-
-    /// Whether it is known of packets alone that were refused before anything of it was looked at.
-    pub(crate) fn is_unseen(&self) -> bool {
-        self.packets == [0; 2]
     }
 
     /// Whether both ends were seen.

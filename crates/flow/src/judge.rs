@@ -7,6 +7,7 @@ use crate::account::Letters;
 use crate::accounts::{Accounts, Seen};
 use crate::config::Config;
 use crate::copies::{Copies, Sighting};
+use crate::flow::Life;
 use crate::held::Held;
 use crate::limits;
 use crate::order::Order;
@@ -62,7 +63,7 @@ impl Judge {
             order: Order::default(),
             flowless: FlowlessRows::default(),
             stats: Stats::default(),
-            accounts: config.records.then(|| Box::new(Accounts::new(config.max_flows))),
+            accounts: config.records.then(|| Box::new(Accounts::new(&config))),
             settled: Vec::with_capacity(limits::HELD),
         }
     }
@@ -151,8 +152,8 @@ impl Judge {
             sink.answer(answer)?;
         }
         let outcome = self.judge_one(pending, sink);
-        for (_, observed) in &batch.corrupt {
-            self.count_corrupt(pending, observed);
+        for (_, reading) in &batch.corrupt {
+            self.count_corrupt(pending, reading);
         }
         for fragments in &batch.accounted {
             self.account(pending.occasion.time, fragments, outcome.as_ref().ok());
@@ -300,7 +301,7 @@ impl Judge {
         let known = self.table.find(&observed.key, hash).and_then(|at| self.table.flow(at));
         let known = known.filter(|flow| {
             let tracked = flow.connection.is_some() || flow.key.protocol() != Protocol::TCP;
-            tracked && flow.deadline > now && !flow.is_unseen()
+            tracked && flow.deadline > now && flow.life != Life::Unseen
         });
         let state = known.as_ref().map_or(StateAfter::None, |flow| flow.state());
         if known.is_some() && !misdirected {

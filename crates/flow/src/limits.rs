@@ -91,6 +91,9 @@ pub const INTERFACE_COPY: Duration = Duration::from_millis(1);
 /// Packets remembered for the sake of their copies, by default.
 pub const REMEMBERED: usize = 32_768;
 
+/// The same, where records are kept, of packets whose IP header has a wrong checksum.
+pub const REMEMBERED_CORRUPT: usize = 1024;
+
 /// Time for which a segment that does not fit waits for what it may have overtaken.
 pub const REORDERING: Duration = Duration::from_millis(10);
 

@@ -126,7 +126,7 @@ pub struct Batch {
     /// DNS responses, each with the place of its packet.
     pub(crate) answers: Vec<(usize, Answer)>,
     /// What is refused for the checksum of its IP header, and counted to its flow all the same.
-    pub(crate) corrupt: Vec<(usize, Observed)>,
+    pub(crate) corrupt: Vec<(usize, Reading)>,
 }
 
 impl Batch {
@@ -237,9 +237,9 @@ impl Reader {
         }
         if self.config.records
             && let Err(Skip::IpChecksum) = place.observed
-            && let Some(observed) = corrupt(&packet, vni)
+            && let Some(reading) = corrupt(&packet, vni, self.config.checksum, &self.hasher)
         {
-            batch.corrupt.push((batch.len, observed));
+            batch.corrupt.push((batch.len, reading));
         }
         let behind = batch.len;
         let accounted = self.fragments.accounted();
@@ -281,14 +281,24 @@ fn answer(packet: &Packet<'_>) -> Option<Answer> {
 
 /// What is to be counted of a packet whose IP header has a wrong checksum, unless it is a fragment.
 #[cold]
-fn corrupt(packet: &Packet<'_>, vni: Vni) -> Option<Observed> {
+fn corrupt(
+    packet: &Packet<'_>,
+    vni: Vni,
+    policy: Checksum,
+    hasher: &RandomState,
+) -> Option<Reading> {
     let ip = network(packet).ok().filter(|ip| ip.fragment.is_none())?;
-    let ports = match ip.protocol {
-        Protocol::TCP => ports(ip.payload)?,
-        Protocol::ICMP | Protocol::ICMPV6 => icmp::identifier(&ip).map(|id| (id, id))?,
-        _ => return other(&ip, vni).ok(),
+    let observed = match ip.protocol {
+        Protocol::TCP => Observed::new(&ip, ports(ip.payload)?, vni, Content::Other),
+        Protocol::ICMP | Protocol::ICMPV6 => {
+            let id = icmp::identifier(&ip)?;
+            Observed::new(&ip, (id, id), vni, Content::Other)
+        }
+        _ => other(&ip, vni).ok()?,
     };
-    Some(Observed::new(&ip, ports, vni, Content::Other))
+    let hashes = observed.key.hashes(hasher);
+    let likeness = Likeness::of(hashes.of_sender(observed.from), &ip, policy);
+    Some(Reading { observed, hash: hashes.flow, likeness })
 }
 
 /// Reads any frame.

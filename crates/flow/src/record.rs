@@ -127,7 +127,8 @@ pub struct Half {
 /// Packets, and how long they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// IP packets, fragments each by itself.
+    /// IP packets, fragments each by itself; of a datagram that never was whole, those of every tap
+    /// that has shown it.
     pub packets: u64,
     /// Bytes of IP packets, headers included.
     pub bytes: u64,

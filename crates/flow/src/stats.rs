@@ -95,8 +95,9 @@ impl Stats {
     }
 
     /// Packets that are in no record although they could be read, where records are kept: ICMP
-    /// errors and messages of the link, what found no room in the table, and fragments of
-    /// datagrams whose first one was not seen or whose flow was not known.
+    /// errors and messages of the link, what found no room in the table, fragments of
+    /// datagrams whose first one was not seen or whose flow was not known, and copies of packets
+    /// with a wrong checksum.
     pub fn unrecorded(&self) -> u64 {
         let refused = self.skipped(Skip::Fragment) + self.skipped(Skip::IpChecksum);
         (self.tcp_segments + self.other + refused).saturating_sub(self.recorded.packets)

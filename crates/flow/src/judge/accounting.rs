@@ -7,10 +7,11 @@ use super::case::Before;
 use super::segments::Attempt;
 use crate::account::Letters;
 use crate::accounts::Seen;
+use crate::copies::Sighting;
 use crate::event::EventFlag;
-use crate::flow::Taken;
+use crate::flow::{Life, Taken};
 use crate::opening::Opened;
-use crate::read::{Observed, Pending};
+use crate::read::{Observed, Occasion, Pending, Reading};
 use crate::reason::Reason;
 use crate::record::{Ending, Record};
 use crate::segment::Segment;
@@ -174,18 +175,29 @@ impl Judge {
 
     /// Counts a packet that is refused before anything of its flow is looked at. For such packets a
     /// flow is remembered where there is room, but nothing is forgotten.
-    pub(super) fn count_corrupt(&mut self, pending: &Pending, observed: &Observed) {
+    pub(super) fn count_corrupt(&mut self, pending: &Pending, reading: &Reading) {
         let Some(accounts) = &mut self.accounts else { return };
-        let now = pending.occasion.time;
-        let hash = observed.key.hash(&self.table.hasher());
-        let at = match self.table.find(&observed.key, hash) {
+        let Reading { observed, hash, likeness } = reading;
+        let Occasion { time: now, tunnel, .. } = pending.occasion;
+        let vni = tunnel.map(|tunnel| tunnel.vni).filter(|_| !self.config.fold_vni);
+        if !self.config.copies.window.is_zero()
+            && accounts.corrupt.take(now, *likeness, vni, pending.sight) != Sighting::First
+        {
+            return;
+        }
+        let at = match self.table.find(&observed.key, *hash) {
             Some(at) => at,
-            None => match self.table.insert(observed.key, hash, observed.from, now) {
-                Ok(at) => at,
+            None => match self.table.insert(observed.key, *hash, observed.from, now) {
+                Ok(at) => {
+                    if let Some(flow) = self.table.flow(at) {
+                        flow.life = Life::Unseen;
+                    }
+                    at
+                }
                 Err(Full) => return,
             },
         };
-        if let Some(flow) = self.table.flow(at).filter(|flow| flow.is_unseen()) {
+        if let Some(flow) = self.table.flow(at).filter(|flow| flow.life == Life::Unseen) {
             flow.touch(now);
             self.table.rescheduled(at, now);
         }

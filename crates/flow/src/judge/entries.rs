@@ -4,7 +4,7 @@ use vtap_packet::Timestamp;
 
 use super::Judge;
 use crate::event::{Event, EventFlag, MAX_TAPS, Side};
-use crate::key::End;
+use crate::flow::Life;
 use crate::order::Told;
 use crate::read::{Observed, Occasion};
 use crate::record::Ending;
@@ -45,8 +45,11 @@ impl Judge {
         };
         if let Some(at) = known {
             let over = self.table.flow(at).map_or(now, |flow| flow.deadline);
-            if over > now {
-                self.meet(at, observed.from);
+            if let Some(flow) = self.table.flow(at).filter(|_| over > now) {
+                if flow.life == Life::Unseen {
+                    (flow.life, flow.client) = (Life::New, observed.from);
+                    self.stats.flows += 1;
+                }
                 return Ok(Some(at));
             }
             // The wheel has not come round to it yet.
@@ -67,16 +70,8 @@ impl Judge {
                 }
             }
         };
-        self.meet(at, observed.from);
+        self.stats.flows += 1;
         Ok(Some(at))
-    }
-
-    /// Takes note of a flow that is new, or known of packets alone that were refused unseen.
-    fn meet(&mut self, at: u32, from: End) {
-        if let Some(flow) = self.table.flow(at).filter(|flow| flow.is_unseen()) {
-            self.stats.flows += 1;
-            flow.client = from;
-        }
     }
 
     /// Forgets a flow, which may have an account; `ending` is why, where that does not tell.

@@ -37,8 +37,8 @@ impl Judge {
             }
             let Some(pending) = packets.get(at) else { break };
             let outcome = self.judge_one(pending, sink)?;
-            if let Some((_, observed)) = corrupt.next_if(|(behind, _)| *behind == at) {
-                self.count_corrupt(pending, observed);
+            if let Some((_, reading)) = corrupt.next_if(|(behind, _)| *behind == at) {
+                self.count_corrupt(pending, reading);
             }
             while let Some(fragments) = accounted.next_if(|fragments| fragments.behind == at) {
                 self.account(pending.occasion.time, fragments, Some(&outcome));
