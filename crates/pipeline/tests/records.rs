@@ -291,6 +291,15 @@ fn but_for_taps(record: &Record) -> Record {
     }
 }
 
+fn first_difference<'a>(
+    one: &'a Ledger,
+    other: &'a Ledger,
+) -> Option<(Option<&'a Told>, Option<&'a Told>)> {
+    (0..one.0.len().max(other.0.len()))
+        .map(|at| (one.0.get(at), other.0.get(at)))
+        .find(|(one, other)| one != other)
+}
+
 fn backwards() -> impl Strategy<Value = i64> {
     prop_oneof![4 => gap(), 1 => -900_000_000_000..0_i64]
 }
@@ -325,12 +334,12 @@ proptest! {
         let mut file = of_one_tap(&packets);
         let report = run(&mut file, &mut pipeline(config), &mut batched, &mut ()).unwrap();
         prop_assert_eq!(report.flow.unwrap(), stats);
-        prop_assert_eq!(&batched.0, &singly.0);
+        prop_assert_eq!(first_difference(&batched, &singly), None);
         let mut file = of_one_tap(&packets);
         let mut pipeline = pipeline(config);
         let report = run_parallel(&mut file, &mut pipeline, &mut parallel, &mut ()).unwrap();
         prop_assert_eq!(report.flow.unwrap(), stats);
-        prop_assert_eq!(&parallel.0, &singly.0);
+        prop_assert_eq!(first_difference(&parallel, &singly), None);
     }
 
     /// In a table that is full, packets with a wrong header checksum may take a place.
