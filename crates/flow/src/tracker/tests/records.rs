@@ -349,7 +349,7 @@ fn what_is_repeated_soon_after_the_end_is_part_of_the_record() {
     tape.wait(4);
     tape.push_all([server_fin, last.clone()]);
     tape.pass(7);
-    assert_eq!(tape.phases(start), [(Phase::End(Ending::Fin), 10)]);
+    assert_eq!(tape.phases(start), [(Phase::End(Ending::Fin), 9)]);
     assert_eq!(tape.records[0].to_client.total.packets, 4);
     assert_eq!(tape.records[0].end, start + Duration::from_secs(4));
     assert_eq!(tape.records[0].tcp.unwrap().state, Some(State::TimeWait));
