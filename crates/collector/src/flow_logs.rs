@@ -29,6 +29,8 @@ pub struct FlowLogs {
     vnet_trouble: Trouble,
     analytics: Option<Analytics>,
     analytics_trouble: Trouble,
+    /// Up to when the clock has told the logs that time has passed.
+    past: Timestamp,
     taken: Taken,
 }
 
@@ -50,6 +52,7 @@ impl FlowLogs {
             vnet_trouble: Trouble::of("the flow log of the virtual network"),
             analytics,
             analytics_trouble: Trouble::of("traffic analytics"),
+            past: Timestamp::EPOCH,
             taken: Taken::default(),
         }
     }
@@ -63,6 +66,9 @@ impl FlowLogs {
             self.taken.rows.made += u64::from(!begun);
             rows.flow(&record, &description);
         }
+        // That a flow has timed out is noticed with the next packet of the mirror, which may be hours
+        // later: what the clock has closed stays closed, as it may have gone to a store.
+        record.told = record.told.max(self.past);
         record.packet = record.packet.wrapping_mul(BELTS).wrapping_add(belt as u64);
         if let Some(vnet) = &mut self.vnet {
             self.vnet_trouble.look(vnet.record(&record, &description), vnet.counters().written);
@@ -97,12 +103,12 @@ impl Flows for FlowLogs {
             rows.flush();
         }
         self.look();
-        let past = Timestamp::EPOCH + now.since(Timestamp::EPOCH + LATE);
+        self.past = Timestamp::EPOCH + now.since(Timestamp::EPOCH + LATE);
         if let Some(vnet) = &mut self.vnet {
-            self.vnet_trouble.look(vnet.tick(past), vnet.counters().written);
+            self.vnet_trouble.look(vnet.tick(self.past), vnet.counters().written);
         }
         if let Some(analytics) = &mut self.analytics {
-            self.analytics_trouble.look(analytics.tick(past), analytics.counters().written);
+            self.analytics_trouble.look(analytics.tick(self.past), analytics.counters().written);
         }
     }
 
@@ -192,5 +198,82 @@ impl Trouble {
         if let Err(error) = result {
             tracing::error!("{}: {}; what waited is lost", self.log, whole(&error));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use vtap_decap::Decap;
+    use vtap_flow::{Answer, Config, Event, Gap, Sink, Tracker};
+    use vtap_flowlog::Ids;
+    use vtap_networks::Networks;
+    use vtap_pipeline::Pipeline;
+    use vtap_testkit::{packet, traffic};
+
+    use super::*;
+
+    /// The records of a flow that is over, told at this time.
+    fn told(at: Timestamp) -> Vec<Told> {
+        #[derive(Default)]
+        struct Records(Vec<Told>);
+        impl Sink for Records {
+            type Error = std::convert::Infallible;
+            fn event(&mut self, _: &Event) -> Result<(), Self::Error> {
+                Ok(())
+            }
+            fn gap(&mut self, _: &Gap) -> Result<(), Self::Error> {
+                Ok(())
+            }
+            fn record(&mut self, record: &Record) -> Result<(), Self::Error> {
+                self.0.push(Told::Record { belt: 0, record: Box::new(record.clone()) });
+                Ok(())
+            }
+            fn answer(&mut self, answer: &Answer) -> Result<(), Self::Error> {
+                self.0.push(Told::Answer(Box::new(answer.clone())));
+                Ok(())
+            }
+        }
+        let tracker = Tracker::new(Config { records: true, ..Config::default() });
+        let mut pipeline = Pipeline::new(Decap::new(vtap_decap::Config::default()), Some(tracker));
+        pipeline.intake.plain = true;
+        let mut records = Records::default();
+        let handshake = traffic::conversation(1).handshake().map(|frame| frame.build());
+        for (number, frame) in (1..).zip(handshake) {
+            let Ok(()) = pipeline.queue(packet(number, at, &frame), &mut records);
+        }
+        let Ok(_) = pipeline.finish(&mut records);
+        records.0
+    }
+
+    #[test]
+    fn an_hour_that_the_clock_has_closed_is_not_written_again() {
+        let temp = tempfile::tempdir().unwrap();
+        let vnet = VnetFlowLog::open(temp.path(), &Ids::default()).unwrap();
+        let mut logs = FlowLogs::new(Describer::new(Networks::default()), None, Some(vnet), None);
+        let midnight = Timestamp::new(1_764_547_200, 0);
+        let late = midnight + Duration::from_secs(7200);
+        logs.tick(late);
+        for told in told(midnight) {
+            logs.take(told);
+        }
+        logs.finish(late);
+        let below = |name: &str| {
+            let all = temp.path().join("vnet-flow-log/insights-logs-flowlogflowevent");
+            let mut open = vec![all];
+            let mut found = false;
+            while let Some(inner) = open.pop() {
+                for path in fs::read_dir(inner).unwrap().map(|entry| entry.unwrap().path()) {
+                    found |= path.ends_with(name);
+                    open.extend(path.is_dir().then_some(path));
+                }
+            }
+            found
+        };
+        // It is told of the minute before the clock's own, as that waits for late packets.
+        assert!(below("h=01") && !below("h=00"));
+        let taken = logs.counters();
+        assert_eq!((taken.records, taken.tuples), (1, Log { made: 2, written: 2, lost: 0 }));
     }
 }
