@@ -137,6 +137,8 @@ impl Rows for Kept {
 struct KeptFlows {
     told: Arc<Mutex<Vec<Told>>>,
     gate: Arc<Mutex<()>>,
+    /// Files to keep, as it was told last.
+    keep: Arc<AtomicU64>,
     taken: flows::Taken,
 }
 
@@ -153,6 +155,10 @@ impl Flows for KeptFlows {
     fn tick(&mut self, _now: Timestamp) {}
 
     fn finish(&mut self, _now: Timestamp) {}
+
+    fn rotate(&mut self, rotation: Rotation) {
+        self.keep.store(rotation.keep.unwrap_or_default() as u64, Ordering::Relaxed);
+    }
 
     fn counters(&self) -> flows::Taken {
         self.taken
@@ -322,14 +328,17 @@ fn belts_side_by_side_are_added_up() {
 fn what_rows_are_wanted_can_be_changed_while_it_runs() {
     let kept = Kept::default();
     let slow = Scripted { at_once: 9, pause: true, ..Scripted::new(connections(0..40)) };
-    let collector = Collector::start(setup(vec![slow], &kept)).unwrap();
+    let flows = KeptFlows::default();
+    let setup = Setup { flows: Some(Box::new(flows.clone())), ..setup(vec![slow], &kept) };
+    let collector = Collector::start(setup).unwrap();
     wait_for(|| kept.flags().contains(&EventFlag::Fin));
     let rotation = Rotation { keep: Some(7), ..Rotation::default() };
     let flags = FlagSet::of(&[EventFlag::Syn]);
-    let flow_rotation = Rotation::default();
+    let flow_rotation = Rotation { keep: Some(9), ..Rotation::default() };
     collector.tune(Tuning { flags, retransmissions: false, rotation, flow_rotation });
     wait_for(|| kept.flags().iter().rev().take(10).all(|flag| *flag == EventFlag::Syn));
     wait_for(|| kept.keep.load(Ordering::Relaxed) == 7);
+    wait_for(|| flows.keep.load(Ordering::Relaxed) == 9);
     stop(collector);
 }
 

@@ -108,7 +108,9 @@ impl Loaded {
                 continue;
             }
             let key = format!("{section}.{key}");
-            let applied = RELOADABLE.contains(&key.as_str());
+            // Until uploads that remove files have changed as well, nothing else may.
+            let is_held = key.ends_with(".keep") && self.config.upload_removes();
+            let applied = RELOADABLE.contains(&key.as_str()) && !is_held;
             if applied {
                 *running = value.clone();
             }

@@ -129,6 +129,11 @@ impl Config {
         all.into_iter().filter_map(spool).collect()
     }
 
+    /// Whether files are removed once they are uploaded.
+    pub(super) fn upload_removes(&self) -> bool {
+        self.upload.url.is_some() && self.upload.after == After::Remove
+    }
+
     /// What keeps files from being uploaded, each once and before it is removed.
     pub(super) fn upload_conflict(&self) -> Option<String> {
         self.upload.url.as_ref()?;
@@ -155,8 +160,8 @@ impl Config {
 
     /// Limits that remove files whether they went or not.
     fn limited(&self) -> Option<String> {
-        let Self { events, flows, record, upload, .. } = self;
-        if upload.after == After::Keep {
+        let Self { events, flows, record, .. } = self;
+        if !self.upload_removes() {
             return None;
         }
         let limits = [

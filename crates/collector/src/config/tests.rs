@@ -359,6 +359,18 @@ fn a_reload_brings_in_force_what_can_change_and_tells_what_cannot() {
 }
 
 #[test]
+fn a_limit_of_files_waits_for_a_restart_while_uploads_remove_them() {
+    let logs = "[events]\ndirectory = \"/e\"\n";
+    let (_folder, path) = file(&format!("[upload]\nurl = \"file:///mnt\"\n{logs}keep = 0\n"));
+    let mut loaded = Loaded::load(Some(&path), &[]).unwrap();
+    std::fs::write(&path, logs).unwrap();
+    let changes = loaded.reload().unwrap();
+    let told: Vec<_> = changes.iter().map(|change| (change.key.as_str(), change.applied)).collect();
+    assert_eq!(told, [("events.keep", false), ("upload.url", false)]);
+    assert_eq!(loaded.config.events.keep, None);
+}
+
+#[test]
 fn the_template_names_the_keys_that_a_reload_changes() {
     let text = template().to_string();
     let head = text.split("[source]").next().unwrap();
