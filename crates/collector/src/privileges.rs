@@ -68,7 +68,10 @@ impl Reach {
             );
         }
         read.dedup();
-        Self { write: loaded.config.outputs().cloned().collect(), read }
+        let mut write: Vec<_> = loaded.config.outputs().cloned().collect();
+        write.sort();
+        write.dedup();
+        Self { write, read }
     }
 }
 

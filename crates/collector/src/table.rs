@@ -12,7 +12,7 @@ use crate::layers::Layer;
 use words::{clock, running, share, wrapped};
 
 /// Where values begin.
-const INDENT: usize = 16;
+const INDENT: usize = 18;
 
 /// All counters, reconciled: what was lost first, then the layers in the order in which a packet
 /// passes them, what the belt made of it, and whether everything is accounted for.
@@ -159,8 +159,8 @@ impl<'a> Table<'a> {
 
     fn write_layers(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let mut row = |name: &str, passed: &str, dropped: &str, counted_by: &str| {
-            let row = format!("{name:<INDENT$}{passed:>17}{dropped:>12}  {counted_by}");
-            writeln!(f, "{}", wrapped(&row, 0, INDENT + 31))
+            let row = format!("{name:<INDENT$}{passed:>15}{dropped:>12}  {counted_by}");
+            writeln!(f, "{}", wrapped(&row, 0, INDENT + 29))
         };
         row("layer", "passed", "dropped", "counted by")?;
         row("sent by mirror", "unknown", "unknown", "nobody here")?;
@@ -187,7 +187,7 @@ impl<'a> Table<'a> {
             ("Mbit/s", all.megabits, new.as_ref().map(|(_, new)| &new.megabits)),
         ];
         for (name, all, new) in rows {
-            let row = format!("{name:<INDENT$}{all:>17}{}", column(new));
+            let row = format!("{name:<INDENT$}{all:>15}{}", column(new));
             writeln!(f, "{}", row.trim_end())?;
         }
         Ok(())
@@ -263,7 +263,12 @@ impl<'a> Table<'a> {
         for (name, log) in told.logs().into_iter().filter(|(_, log)| log.made > 0) {
             let parts =
                 vec![("written", log.written), ("lost", log.lost), ("waiting", log.waiting())];
-            sums.push((name, log.made, parts));
+            let unit = match name {
+                "flows" => "rows of flows",
+                "vnet-flow-log" => "tuples",
+                _ => "records to sum up",
+            };
+            sums.push((unit, log.made, parts));
         }
         for (name, whole, parts) in sums {
             let parts: Vec<_> =

@@ -12,7 +12,7 @@
 use std::env;
 use std::fs;
 use std::io::ErrorKind;
-use std::net::UdpSocket;
+use std::net::{ToSocketAddrs, UdpSocket};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,11 +28,12 @@ const NOBODY: u32 = 65_534;
 
 type Case = fn(&Place);
 
-const CASES: [(&str, Case); 4] = [
+const CASES: [(&str, Case); 5] = [
     ("the_source_that_was_opened_reads_on_and_nothing_else_can_be_done", with_net_raw),
     ("root_becomes_the_user_for_good", from_root),
     ("a_directory_that_is_not_the_users_is_told_before_packets_are", unwritable),
     ("a_thread_that_runs_already_is_refused", threads),
+    ("a_store_is_found_by_its_name_where_uploads_ask_for_it", names),
 ];
 
 /// `out` belongs to nobody (the user); `etc` is readable, `elsewhere` everybody's.
@@ -140,6 +141,26 @@ fn threads(place: &Place) {
     drop(end);
     thread.join().unwrap();
     assert!(fs::write(place.path("elsewhere/still"), "").is_ok(), "nothing was given up");
+}
+
+fn names(place: &Place) {
+    let resolve = || ("localhost", 443).to_socket_addrs().map(|all| all.count());
+    let known = resolve().unwrap();
+    let mut reach = place.reach();
+    reach.resolve_names();
+    let confined = give_up(&privileges(Some("nobody")), &reach).unwrap();
+    for file in ["/etc/hosts", "/etc/resolv.conf"] {
+        if Path::new(file).exists() {
+            fs::read(file).unwrap_or_else(|error| panic!("{file}: {error}"));
+        }
+    }
+    // By a thread, as whoever uploads does.
+    assert_eq!(std::thread::spawn(resolve).join().unwrap().unwrap(), known);
+    if confined.landlock != Landlock::Missing {
+        let refused = fs::write(place.path("elsewhere/file"), "row").map_err(|error| error.kind());
+        assert_eq!(refused, Err(ErrorKind::PermissionDenied));
+    }
+    assert!(!confined.landlock.falls_short() || confined.landlock == Landlock::Missing);
 }
 
 /// Of loopback, with a port that is free.
