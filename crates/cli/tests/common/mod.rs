@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub(crate) mod lab;
+pub(crate) mod logs;
 
 use std::ffi::OsStr;
 use std::io::{Read, Write};
