@@ -1,4 +1,5 @@
-//! No allocation for a packet of a known flow, from the bytes of a file to the events.
+//! No allocation for a packet of a known flow, from the bytes of a file to the events and the
+//! records; DNS responses, which are read where there are records, excepted.
 
 #![allow(unsafe_code, reason = "a global allocator that counts")]
 #![allow(clippy::unwrap_used, reason = "a test fails loudly")]
@@ -48,7 +49,9 @@ fn configs() -> Vec<Config> {
     let mut configs = Vec::new();
     for profile in [Profile::Azure, Profile::Linux] {
         for checksum in [Checksum::OffloadAware, Checksum::Verify, Checksum::Off] {
-            configs.push(Config { checksum, ..Config::new(profile) });
+            for records in [false, true] {
+                configs.push(Config { checksum, records, ..Config::new(profile) });
+            }
         }
     }
     configs

@@ -21,7 +21,9 @@ use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use vtap_decap::Decap;
-use vtap_flow::{Config, Event, EventFlag, Gap, Reason, Sink, State, Tracker, limits};
+use vtap_flow::{
+    Config, Event, EventFlag, Gap, Profile, Reason, Sink, Skip, State, Tracker, limits,
+};
 use vtap_packet::datagrams::Datagrams;
 use vtap_packet::reassembly::{Limits, Reassembler, Stats};
 use vtap_packet::tcp::Flags;
@@ -146,12 +148,20 @@ fn withstand(
     max_flows: usize,
     limits: Limits,
     packets: u64,
+    attack: impl FnMut(u64, &mut Vec<u8>),
+) -> Withstood {
+    withstand_tracking(Config { max_flows, ..Config::default() }, limits, packets, attack)
+}
+
+fn withstand_tracking(
+    tracking: Config,
+    limits: Limits,
+    packets: u64,
     mut attack: impl FnMut(u64, &mut Vec<u8>),
 ) -> Withstood {
     let before = LIVE.get();
     PEAK.set(before);
     let decap = vtap_decap::Config { fragments: limits, ..vtap_decap::Config::default() };
-    let tracking = Config { max_flows, ..Config::default() };
     let mut pipeline = Pipeline::new(Decap::new(decap), Some(Tracker::new(tracking)));
     let (mut told, mut healthy, mut number) = (Told::default(), Healthy::new(), 0);
     let mut push = |data: &[u8], told: &mut Told| {
@@ -185,6 +195,9 @@ fn withstand(
 
 /// Most memory of a flow, in bytes.
 const FLOW: usize = 256;
+
+/// And of its record.
+const RECORD: usize = 384;
 
 /// Few flows, so that what is seen is the memory of the rest.
 const FEW: usize = 1000;
@@ -298,13 +311,11 @@ fn fragments_that_overlap() {
     }
 }
 
-#[test]
-fn connections_of_one_packet() {
-    let count = packets(10_000_000);
-    let max_flows = count as usize / 10;
+/// SYNs of connections that nothing follows, each of addresses and ports of its own.
+fn syns() -> impl FnMut(u64, &mut Vec<u8>) {
     let syn = TcpFrame::new("10.66.0.1:1", "10.77.0.1:443", Flags::SYN, 1, 0).build();
     let mut template = mirrored(27, &syn);
-    let withstood = withstand(max_flows, Limits::default(), count, |n, data| {
+    move |n, data| {
         let (ip, tcp) = template[64..].split_at_mut(20);
         // Of each source 65,536 ports.
         number(ip, n >> 16 << 16);
@@ -315,12 +326,34 @@ fn connections_of_one_packet() {
         tcp[16..18].copy_from_slice(&sum.to_be_bytes());
         data.clear();
         data.extend(&template);
-    });
+    }
+}
+
+#[test]
+fn connections_of_one_packet() {
+    let count = packets(10_000_000);
+    let max_flows = count as usize / 10;
+    let withstood = withstand(max_flows, Limits::default(), count, syns());
     let flow = withstood.report.flow.expect("a tracker");
     assert_eq!(flow.flows, max_flows as u64);
     // One place is the conversation's.
     assert_eq!(flow.invalid(Reason::TableFull), count - max_flows as u64 + 1);
     let bound = max_flows * FLOW + FIXED;
+    assert!(withstood.peak <= bound, "{} of {bound} bytes", withstood.peak);
+}
+
+/// In the profile that has each of them take the place of another, so that all have a record.
+#[test]
+fn connections_of_one_packet_with_records() {
+    let count = packets(10_000_000);
+    let max_flows = count as usize / 10;
+    let config = Config { max_flows, records: true, ..Config::new(Profile::Linux) };
+    let withstood = withstand_tracking(config, Limits::default(), count, syns());
+    let flow = withstood.report.flow.expect("a tracker");
+    assert_eq!(flow.recorded.flows, count + 1);
+    assert_eq!(flow.recorded.told, flow.tcp_segments + flow.skipped(Skip::Fragment));
+    assert_eq!(flow.evicted, count - max_flows as u64 + 1);
+    let bound = max_flows * (FLOW + RECORD) + FIXED;
     assert!(withstood.peak <= bound, "{} of {bound} bytes", withstood.peak);
 }
 
