@@ -8,6 +8,7 @@ use vtap_packet::tcp::Flags;
 use vtap_packet::{Mac, Seq, Timestamp, Tunnel};
 
 use crate::key::End;
+use crate::letters::Letters;
 use crate::limits;
 use crate::read::{Observed, Occasion};
 use crate::record::{Ending, History, Traffic};
@@ -57,7 +58,7 @@ impl Half {
         payload: 0,
         next: Seq(0),
         retransmissions: 0,
-        letters: Letters(0),
+        letters: Letters::NONE,
         flags: 0,
         has_next: false,
     };
@@ -75,70 +76,6 @@ impl Half {
             bytes: self.bytes as u64,
             payload: self.payload as u64,
         }
-    }
-}
-
-/// Letters of the [history](History) that an end has, a bit each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Letters(u16);
-
-impl Letters {
-    const ALL: &[u8; 10] = b"SHADFRTCWI";
-
-    pub(crate) const SYN: Self = Self(1);
-    pub(crate) const SYN_ACK: Self = Self(1 << 1);
-    pub(crate) const ACK: Self = Self(1 << 2);
-    pub(crate) const DATA: Self = Self(1 << 3);
-    pub(crate) const FIN: Self = Self(1 << 4);
-    pub(crate) const RST: Self = Self(1 << 5);
-    const REPEATED: Self = Self(1 << 6);
-    pub(crate) const BAD_CHECKSUM: Self = Self(1 << 7);
-    const CLOSED_WINDOW: Self = Self(1 << 8);
-    pub(crate) const INVALID: Self = Self(1 << 9);
-    /// A connection ends with these.
-    pub(crate) const ENDS: Self = Self::FIN.with(Self::RST);
-
-    pub(crate) const fn has(self, one: Self) -> bool {
-        self.0 & one.0 != 0
-    }
-
-    pub(crate) const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Whether there are any but those of packets that were refused.
-    pub(crate) const fn tell(self) -> bool {
-        !self.without(Self::BAD_CHECKSUM.with(Self::INVALID)).is_empty()
-    }
-
-    pub(crate) const fn with(self, others: Self) -> Self {
-        Self(self.0 | others.0)
-    }
-
-    pub(crate) const fn without(self, others: Self) -> Self {
-        Self(self.0 & !others.0)
-    }
-
-    /// What an observed packet says by its flags and its length.
-    #[inline(always)]
-    pub(crate) fn of(observed: &Observed) -> Self {
-        let flags = observed.flags;
-        let data = if observed.payload > 0 { Self::DATA } else { Self(0) };
-        if flags & (Flags::SYN | Flags::FIN | Flags::RST).0 == 0 {
-            return if observed.payload > 0 || flags & Flags::ACK.0 == 0 {
-                data
-            } else {
-                Self::ACK
-            };
-        }
-        let is = |flag: Flags| flags & flag.0 != 0;
-        let telling = match (is(Flags::RST), is(Flags::SYN), is(Flags::ACK)) {
-            (true, ..) => Self::RST,
-            (_, true, true) => Self::SYN_ACK,
-            (_, true, false) => Self::SYN,
-            _ => Self::FIN,
-        };
-        data.with(telling)
     }
 }
 
@@ -189,7 +126,7 @@ impl Account {
         self.last = self.last.max(now);
         // No branch: which end it is, is as good as random.
         let Some(half) = self.halves.get_mut(observed.from as usize) else {
-            return (Letters(0), false);
+            return (Letters::NONE, false);
         };
         half.packets += 1;
         half.bytes += observed.len;
@@ -217,8 +154,8 @@ impl Account {
         letters: Letters,
         segment: Option<&Segment>,
     ) -> Letters {
-        let Some(half) = self.halves.get_mut(from as usize) else { return Letters(0) };
-        let sent = segment.map_or(Letters(0), |segment| half.send(segment));
+        let Some(half) = self.halves.get_mut(from as usize) else { return Letters::NONE };
+        let sent = segment.map_or(Letters::NONE, |segment| half.send(segment));
         half.add(letters.with(sent))
     }
 
@@ -260,7 +197,7 @@ impl Half {
     /// Takes note of the bytes of a segment; tells whether all of them were sent before.
     #[inline(always)]
     fn send(&mut self, segment: &Segment) -> Letters {
-        let mut letters = Letters(0);
+        let mut letters = Letters::NONE;
         if segment.window == 0 && !segment.flags.any(Flags::RST) {
             letters = Letters::CLOSED_WINDOW;
         }
@@ -360,15 +297,11 @@ impl Details {
     /// Adds letters that are new of an end.
     pub(crate) fn write(&mut self, from: End, new: Letters) {
         let end = if from == End::Higher { HIGHER } else { 0 };
-        let mut left = new.0;
-        while left != 0 {
-            let letter = Letters::ALL.get(left.trailing_zeros() as usize);
-            let place = self.history.get_mut(usize::from(self.letters));
-            if let (Some(letter), Some(place)) = (letter, place) {
+        for letter in new.each() {
+            if let Some(place) = self.history.get_mut(usize::from(self.letters)) {
                 *place = letter | end;
                 self.letters += 1;
             }
-            left &= left - 1;
         }
     }
 

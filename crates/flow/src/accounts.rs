@@ -8,13 +8,14 @@ use std::mem;
 use prefetch_index::prefetch_index;
 use vtap_packet::{Mac, Protocol, Timestamp};
 
-use crate::account::{Account, Details, Letters, MANY_BYTES, Macs};
+use crate::account::{Account, Details, MANY_BYTES, Macs};
 use crate::cold::Cold;
 use crate::config::{Config, Copies as Limits};
 use crate::conn_state;
 use crate::copies::Copies;
 use crate::flow::Flow;
 use crate::key::End;
+use crate::letters::Letters;
 use crate::limits;
 use crate::read::{Observed, Occasion};
 use crate::record::{Ending, Half, Link, Phase, Record, Tcp, Traffic};

@@ -2,7 +2,7 @@
 
 use vtap_packet::Protocol;
 
-use crate::account::Letters;
+use crate::letters::Letters;
 use crate::record::ConnState;
 
 /// What was seen of one side.

@@ -3,12 +3,12 @@
 use foldhash::quality::RandomState;
 use vtap_packet::{Protocol, Timestamp};
 
-use crate::account::Letters;
 use crate::accounts::{Accounts, Seen};
 use crate::config::Config;
 use crate::copies::{Copies, Sighting};
 use crate::flow::Life;
 use crate::held::Held;
+use crate::letters::Letters;
 use crate::limits;
 use crate::order::Order;
 use crate::read::{Batch, Content, Observed, Pending};
