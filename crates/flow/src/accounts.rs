@@ -32,7 +32,7 @@ pub(crate) struct Accounts {
     wheel: Wheel,
     pub(crate) recorded: Recorded,
     /// Packet time at which something was told last.
-    pub(crate) latest: Timestamp,
+    latest: Timestamp,
     /// Of packets that were refused unseen: what is followed is no copy of them.
     pub(crate) corrupt: Copies,
 }
@@ -283,12 +283,16 @@ impl Accounts {
         phase.and_then(|phase| self.tell(at, now, phase, known))
     }
 
-    /// Those that have not ended: the packets that began them, the times of their last ones, their
-    /// places.
-    pub(crate) fn left(&self) -> Vec<(u64, Timestamp, u32)> {
-        let places = self.places.accounts.iter().zip(&self.places.details).zip(0..);
-        let live = places.filter(|((account, _), _)| !account.is_empty());
-        live.map(|((account, details), at)| (details.packet, account.last, at)).collect()
+    /// Those that have not ended: the packets that began them, and their places. With the latest
+    /// packet time that is known of any.
+    pub(crate) fn left(&self) -> (Vec<(u64, u32)>, Timestamp) {
+        let Places { accounts, details } = &self.places;
+        let open = || accounts.iter().zip(details).zip(0..).filter(|((one, _), _)| !one.is_empty());
+        let latest = open().map(|((account, _), _)| account.last).fold(self.latest, Ord::max);
+        // There may be as many as flows: no more than needed.
+        let mut left = Vec::with_capacity(open().count());
+        left.extend(open().map(|((_, details), at)| (details.packet, at)));
+        (left, latest)
     }
 
     fn tell(

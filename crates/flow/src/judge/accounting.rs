@@ -240,11 +240,9 @@ impl Judge {
     /// Ends all of them with the input, in the order of the packets that began them.
     pub(super) fn end_all<S: Sink>(&mut self, sink: &mut S) -> Result<(), S::Error> {
         let Some(accounts) = &mut self.accounts else { return Ok(()) };
-        let mut left = accounts.left();
+        let (mut left, now) = accounts.left();
         left.sort_unstable();
-        let last = left.iter().map(|(_, last, _)| *last).max();
-        let now = last.unwrap_or_default().max(accounts.latest);
-        for (_, _, at) in left {
+        for (_, at) in left {
             self.end(at, now, Some(Ending::CaptureEnd), sink)?;
         }
         Ok(())
