@@ -49,7 +49,7 @@ pub struct Config {
     /// Span of packet time from the first packet in which flows are picked up although `pickup`
     /// is off: they were open before the capture began.
     pub warm_up: Duration,
-    /// Flows at most.
+    /// Flows at most; [what each takes](limits::MAX_FLOWS) depends on `records`.
     pub max_flows: usize,
     /// INVALID rows of one flow; what is beyond is summed up in one row when the flow ends.
     pub invalid_limit: u32,
@@ -60,7 +60,9 @@ pub struct Config {
     /// Packet time for which a segment that does not fit waits for one that it may have overtaken
     /// on its way through the mirror.
     pub reordering: Duration,
-    /// Whether flows are counted, and [records](crate::Record) of them told.
+    /// Whether flows are counted, and [records](crate::Record) of them told. Neither verdicts nor
+    /// events depend on it, unless the table is full: packets with a wrong IP checksum hold places
+    /// in it too.
     pub records: bool,
 }
 
