@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = ROOT / "benches/instructions.txt"
-STAGES = ["decap", "track-off", "track", "replay"]
+STAGES = ["decap", "track-off", "track", "records", "replay"]
 PACKETS = 20_000
 TOLERANCE = 0.03
 

@@ -44,8 +44,15 @@ fn main() {
     let count = opening.len() + packets;
     match stage.as_str() {
         "decap" => decap(frames().map(|inner| frame::mirrored(27, inner)).collect(), count),
-        "track-off" => track(frames().cloned().collect(), count, Checksum::Off),
-        "track" => track(frames().cloned().collect(), count, Checksum::OffloadAware),
+        "track-off" => {
+            let config = Config { checksum: Checksum::Off, ..Config::default() };
+            track(frames().cloned().collect(), count, config);
+        }
+        "track" => track(frames().cloned().collect(), count, Config::default()),
+        "records" => {
+            let config = Config { records: true, ..Config::default() };
+            track(frames().cloned().collect(), count, config);
+        }
         "replay" => replay(frames().map(|inner| frame::mirrored(27, inner)).collect(), count),
         _ => panic!("no stage {stage}"),
     }
@@ -61,14 +68,16 @@ fn decap(frames: Vec<Vec<u8>>, count: usize) {
     }
 }
 
-fn track(frames: Vec<Vec<u8>>, count: usize, checksum: Checksum) {
-    let mut tracker = Tracker::new(Config { checksum, ..Config::default() });
+fn track(frames: Vec<Vec<u8>>, count: usize, config: Config) {
+    let mut tracker = Tracker::new(config);
     for (number, bytes) in (1..).zip(&frames[..count]) {
         let Ok(()) = tracker.queue(packet(number, time(number), bytes), &mut Discard);
     }
     let Ok(()) = tracker.finish(&mut Discard);
     assert_eq!(tracker.stats().flows, FLOWS as u64);
     assert_eq!(tracker.stats().events(EventFlag::Invalid), 0);
+    let recorded = tracker.stats().recorded;
+    assert_eq!(recorded.told, if config.records { count as u64 } else { 0 });
 }
 
 /// The capture holds all packets and is cut behind those that count.
