@@ -112,6 +112,7 @@ impl Judge {
         let (letters, segment) = judged.says(observed);
         if let Some(Row { flag: EventFlag::Syn | EventFlag::SynAck, retransmission: false }) =
             judged.row
+            && segment.is_some()
             && let Some(account) = accounts.open(at)
         {
             account.forget_numbers(observed.from);

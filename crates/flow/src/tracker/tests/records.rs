@@ -307,6 +307,18 @@ fn another_attempt_to_open_starts_at_a_number_of_its_own() {
 }
 
 #[test]
+fn an_attempt_that_is_ignored_leaves_the_numbers_alone() {
+    let (mut tape, mut talk) = (Tape::recording(), talk());
+    tape.push_all(talk.handshake());
+    let [one, answer, two] = [talk.request(100), talk.response(100), talk.request(100)];
+    tape.push_all([one, answer, two.clone()]);
+    let other = Conversation::new(CLIENT, SERVER, 900_000).handshake();
+    assert_ne!(tape.push(&other[0]).state, StateAfter::In(State::SynSent));
+    tape.push(&two);
+    assert_eq!(tape.retransmissions(), [1, 0]);
+}
+
+#[test]
 fn syns_and_fins_that_are_repeated_are_retransmissions() {
     let (mut tape, mut talk) = (Tape::recording(), talk());
     let [syn, syn_ack, ack] = talk.handshake();
