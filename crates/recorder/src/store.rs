@@ -23,6 +23,9 @@ pub(crate) trait Store: Send + 'static {
 
     fn remove(&mut self, path: &Path) -> Result<(), Error>;
 
+    /// Whether somebody else has taken a complete file away, as they may.
+    fn is_gone(&self, path: &Path) -> bool;
+
     /// Whether writing may go on after an error: a stream has no way back to a whole packet.
     fn can_retry(&self) -> bool;
 }
@@ -131,6 +134,10 @@ impl Store for Disk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed.map_err(Error::at(path)),
         }
+    }
+
+    fn is_gone(&self, path: &Path) -> bool {
+        matches!(fs::symlink_metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound)
     }
 
     fn can_retry(&self) -> bool {

@@ -236,6 +236,7 @@ impl<S: Store> Writer<S> {
         if let Err(error) = current.output.sync() {
             return self.account.lock().error(&error);
         }
+        self.forget_gone();
         self.ring.push_back(path);
         while self.orders.keep.is_some_and(|keep| self.ring.len() > keep) {
             let Some(oldest) = self.ring.pop_front() else { break };
@@ -256,6 +257,14 @@ impl<S: Store> Writer<S> {
                 }
             }
             Err(error) => account.error(&error),
+        }
+    }
+
+    /// Of the oldest files of a ring, forgets those that others have taken away: where these see to
+    /// what is kept, as uploads do, there would be ever more of them.
+    fn forget_gone(&mut self) {
+        while let Some(oldest) = self.ring.pop_front_if(|oldest| self.store.is_gone(oldest)) {
+            self.account.lock().files.retain(|file| file.path != oldest);
         }
     }
 

@@ -144,6 +144,10 @@ impl Store for Fake {
         Ok(())
     }
 
+    fn is_gone(&self, path: &Path) -> bool {
+        self.get(|state| !state.complete.contains_key(path))
+    }
+
     fn can_retry(&self) -> bool {
         true
     }
@@ -304,6 +308,23 @@ fn a_ring_keeps_the_newest_files_and_none_is_too_large() {
         assert_eq!(listed.clone().map(|(packets, _)| packets).sum::<u64>(), 102 - kept_from(&fake));
         assert!(listed.clone().all(|(_, complete)| complete));
     }
+}
+
+#[test]
+fn files_that_somebody_else_takes_away_are_forgotten() {
+    let fake = Fake::default();
+    let ring = Ring { files: u32::MAX, bytes: 1000, adopt: false };
+    let config = Config { limits: Limits::continuous(ring), pressure: Pressure::Wait, ..config() };
+    let mut recorder = fake.start(config);
+    // The first block of what waits for the disk holds more than one file.
+    offer(&mut recorder, 0..20_000, 100);
+    fake.wait(|state| state.complete.len() > 10);
+    fake.set(|state| state.complete.clear());
+    offer(&mut recorder, 20_000..20_100, 100);
+    let status = recorder.stop(StopReason::UserStopped);
+    assert_eq!((status.counters.recorded, status.removed), (20_100, 0));
+    let (listed, there) = (status.files.len(), fake.get(|state| state.complete.len()));
+    assert_eq!(listed, there);
 }
 
 fn kept_from(fake: &Fake) -> u64 {
