@@ -151,9 +151,12 @@ impl Judge {
 
     /// Whether what was counted until now is of another connection than the one that opens.
     fn is_anew(&mut self, at: u32, opened: Opened) -> bool {
-        let account = self.accounts.as_mut().and_then(|accounts| accounts.open(at));
+        let Some(accounts) = &mut self.accounts else { return false };
+        let has_ended = accounts.open(at).is_some_and(|account| account.has_ended());
+        let told = accounts.details(at).and_then(|details| details.client);
+        let client = self.table.flow(at).map(|flow| flow.client);
         // Strays of one that was over before, where there was none in the table.
-        opened.again || !opened.midstream && account.is_some_and(|account| account.has_ended())
+        opened.again || !opened.midstream && (has_ended || told.is_some() && told != client)
     }
 
     /// Ends the account of a connection that was another one `before`.

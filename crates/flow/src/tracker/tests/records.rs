@@ -492,23 +492,41 @@ fn a_repeated_syn_splits_no_record() {
     assert_eq!(tape.only().to_server.total.packets, 6);
 }
 
-#[test]
-fn who_is_client_stays_as_it_was_told() {
-    let (mut tape, mut talk) = (Tape::recording(), talk());
-    let start = tape.now;
+/// Nothing is adopted, so what the server sends is of no connection.
+fn told_of_a_server_alone() -> Tape {
+    let config = Config { records: true, warm_up: Duration::ZERO, ..Config::default() };
+    let (mut tape, mut talk) = (Tape::new(config), talk());
     talk.handshake();
     for _ in 0..2 {
         tape.push(&talk.response(10));
         tape.pass(12);
     }
-    tape.push_all(super::talk().handshake());
+    assert_eq!(tape.records[0].client, SERVER.parse().unwrap());
+    tape
+}
+
+#[test]
+fn a_syn_of_the_side_that_was_told_to_be_the_server_begins_another_record() {
+    let mut tape = told_of_a_server_alone();
+    tape.push_all(talk().handshake());
     tape.finish();
-    let clients: Vec<_> =
-        tape.records.iter().map(|record| (record.packet, record.client)).collect();
-    for (packet, client) in &clients {
-        let told = clients.iter().find(|(other, _)| other == packet).unwrap();
-        assert_eq!(*client, told.1, "{:?}", tape.phases(start));
-    }
+    assert_eq!(tape.endings(), ["reuse", "capture-end"]);
+    let [strays, connection] = tape.ends()[..] else { unreachable!() };
+    assert_eq!((strays.client, connection.server), (connection.server, strays.client));
+    assert_eq!(connection.history.as_str(), "ShA");
+}
+
+#[test]
+fn who_is_client_stays_as_it_was_told() {
+    let mut tape = told_of_a_server_alone();
+    // Without its SYN it may as well answer to one of old.
+    tape.push(&talk().handshake()[1]);
+    tape.finish();
+    let [begin, end] = &tape.records[..] else { panic!("{:#?}", tape.records) };
+    assert_eq!((begin.phase, end.phase), (Phase::Begin, Phase::End(Ending::CaptureEnd)));
+    assert_eq!((begin.client, begin.server), (end.client, end.server));
+    assert_eq!((end.to_server.total.packets, end.to_client.total.packets), (3, 0));
+    assert!(end.history.as_str().starts_with("DIH"), "{end:?}");
 }
 
 #[test]
