@@ -48,6 +48,7 @@ fn head([switches, sums, limits, start]: [u8; 4]) -> (Config, Timestamp) {
         ),
         max_flows: 1 + usize::from(limits & 7),
         invalid_limit: u32::from(limits >> 3 & 7),
+        records: switches & 16 != 0,
         // Each verdict is told at once; the pipeline's target has segments that wait.
         reordering: Duration::ZERO,
         ..defaults
