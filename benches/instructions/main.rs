@@ -77,7 +77,7 @@ fn track(frames: Vec<Vec<u8>>, count: usize, config: Config) {
     assert_eq!(tracker.stats().flows, FLOWS as u64);
     assert_eq!(tracker.stats().events(EventFlag::Invalid), 0);
     let recorded = tracker.stats().recorded;
-    assert_eq!(recorded.told, if config.records { count as u64 } else { 0 });
+    assert_eq!(recorded.map(|recorded| recorded.told), config.records.then_some(count as u64));
 }
 
 /// The capture holds all packets and is cut behind those that count.

@@ -219,16 +219,15 @@ impl Families {
     fn tracking(&mut self, all: &Accounting) {
         let report = &all.report;
         let flow = report.flow.unwrap_or_default();
-        let is_recording = flow.recorded.flows > 0;
-        let unrecorded = if is_recording { flow.unrecorded() } else { 0 };
+        let recorded = flow.recorded.unwrap_or_default();
         self.gauge("vtap_flows", "Flows in the table.", all.flows as f64);
         self.counters([
             ("vtap_flows_seen_total", "Flows seen, each opening counted.", flow.flows),
             ("vtap_midstream_total", "Flows picked up in mid-stream.", flow.midstream),
             ("vtap_evicted_total", "Flows given up to make room in the table.", flow.evicted),
-            ("vtap_recorded_flows_total", "Flows counted for logs.", flow.recorded.flows),
-            ("vtap_recorded_packets_total", "Packets counted to them.", flow.recorded.packets),
-            ("vtap_unrecorded_packets_total", "Packets in none of them.", unrecorded),
+            ("vtap_recorded_flows_total", "Flows counted for logs.", recorded.flows),
+            ("vtap_recorded_packets_total", "Packets counted to them.", recorded.packets),
+            ("vtap_unrecorded_packets_total", "Packets in none of them.", flow.unrecorded()),
             ("vtap_one_way_total", "Flows of which one side was found missing.", flow.one_way),
             ("vtap_egress_only_total", "Flows seen only on their way out.", flow.egress_only),
             ("vtap_tcp_segments_total", "TCP segments judged.", flow.tcp_segments),

@@ -13,8 +13,7 @@ use vtap_pipeline::Report;
 pub fn json(report: &Report) -> Map<String, Value> {
     let Report { packets, bytes, plain, decap, .. } = *report;
     let flow = report.flow.unwrap_or_default();
-    let recorded = flow.recorded;
-    let unrecorded = if recorded.flows == 0 { 0 } else { flow.unrecorded() };
+    let recorded = flow.recorded.unwrap_or_default();
     let counts = |pairs: &mut dyn Iterator<Item = (&'static str, u64)>| {
         Value::Object(pairs.map(|(name, count)| (name.to_owned(), count.into())).collect())
     };
@@ -49,7 +48,7 @@ pub fn json(report: &Report) -> Map<String, Value> {
         ("invalid", counts(&mut invalid(report))),
         ("recorded_flows", recorded.flows.into()),
         ("recorded_packets", recorded.packets.into()),
-        ("unrecorded_packets", unrecorded.into()),
+        ("unrecorded_packets", flow.unrecorded().into()),
         ("taps", taps(report)),
     ];
     all.into_iter().map(|(name, value): (&str, Value)| (name.to_owned(), value)).collect()

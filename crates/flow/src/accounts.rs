@@ -3,27 +3,25 @@
 //! A flow of the table may outlast its record: conntrack remembers a closed connection for
 //! minutes, an idle one for days. What comes after the record was told begins another.
 
-use std::mem;
+mod tell;
 
 use prefetch_index::prefetch_index;
-use vtap_packet::{Mac, Protocol, Timestamp};
+use vtap_packet::{Mac, Timestamp};
 
 use crate::account::{Account, Details, MANY_BYTES, Macs};
 use crate::cold::Cold;
 use crate::config::{Config, Copies as Limits};
-use crate::conn_state;
 use crate::copies::Copies;
 use crate::flow::Flow;
 use crate::key::End;
 use crate::letters::Letters;
 use crate::limits;
 use crate::read::{Observed, Occasion};
-use crate::record::{Ending, Half, Link, Phase, Record, Tcp, Traffic};
+use crate::record::{Ending, Phase, Record, Traffic};
 use crate::segment::Segment;
 use crate::sight::TapId;
 use crate::stats::Recorded;
 use crate::taps::Taps;
-use crate::trace::Once;
 use crate::wheel::{Linked, Links, Wheel};
 
 #[derive(Debug)]
@@ -42,6 +40,17 @@ struct Places {
     accounts: Vec<Account>,
     /// As many, for the same places.
     details: Vec<Details>,
+}
+
+impl Places {
+    fn entry(&mut self, at: u32) -> Option<(&mut Account, &mut Details)> {
+        self.accounts.get_mut(at as usize).zip(self.details.get_mut(at as usize))
+    }
+
+    /// The account at a place, if there is one.
+    fn open(&mut self, at: u32) -> Option<(&mut Account, &mut Details)> {
+        self.entry(at).filter(|(account, _)| !account.is_empty())
+    }
 }
 
 impl Linked for Places {
@@ -109,9 +118,9 @@ impl Accounts {
             }
             return;
         }
-        let is_new = self.places.accounts.get(at as usize).is_none_or(Account::is_empty);
+        let is_new = self.open(at).is_none();
         self.count(at, seen, Letters::of(observed));
-        if let Some(details) = self.places.details.get_mut(at as usize).filter(|_| is_new) {
+        if is_new && let Some(details) = self.details(at) {
             // The connection has had a record before.
             details.midstream = true;
         }
@@ -122,18 +131,20 @@ impl Accounts {
     pub(crate) fn count(&mut self, at: u32, seen: Seen<'_>, letters: Letters) {
         let Seen { occasion, observed, segment, .. } = seen;
         self.begin(at, occasion);
-        let Places { accounts, details } = &mut self.places;
-        let place = accounts.get_mut(at as usize).zip(details.get_mut(at as usize));
-        let Some((account, details)) = place else { return };
-        let mut observed = *observed;
-        if observed.len.max(observed.payload) >= MANY_BYTES
-            && let Some(total) = details.totals.get_mut(observed.from as usize)
-        {
+        let Some((account, details)) = self.places.entry(at) else { return };
+        let without_bytes;
+        let observed = if observed.len.max(observed.payload) < MANY_BYTES {
+            observed
+        } else {
             // A header may say so.
-            let (bytes, payload) = (mem::take(&mut observed.len), mem::take(&mut observed.payload));
-            *total += Traffic { packets: 0, bytes: bytes.into(), payload: payload.into() };
-        }
-        let (new, is_full) = account.count(occasion.time, &observed, letters, segment);
+            let Observed { from, len, payload, .. } = *observed;
+            if let Some(total) = details.totals.get_mut(from as usize) {
+                *total += Traffic { packets: 0, bytes: len.into(), payload: payload.into() };
+            }
+            without_bytes = Observed { len: 0, payload: 0, ..*observed };
+            &without_bytes
+        };
+        let (new, is_full) = account.count(occasion.time, observed, letters, segment);
         if is_full {
             account.move_to(&mut details.totals);
         }
@@ -149,8 +160,7 @@ impl Accounts {
             accounts.push(Account::NONE);
             details.push(Details::NONE);
         }
-        let place = accounts.get_mut(at as usize).zip(details.get_mut(at as usize));
-        let Some((account, details)) = place else { return };
+        let Some((account, details)) = self.places.entry(at) else { return };
         if account.is_empty() {
             *account = Account::begin(now);
             *details = Details::begin(occasion);
@@ -161,11 +171,7 @@ impl Accounts {
 
     /// Takes note of what a packet says that was counted before, if its account is still there.
     pub(crate) fn say(&mut self, at: u32, from: End, letters: Letters, segment: Option<&Segment>) {
-        let Places { accounts, details } = &mut self.places;
-        if let Some((account, details)) =
-            accounts.get_mut(at as usize).zip(details.get_mut(at as usize))
-            && !account.is_empty()
-        {
+        if let Some((account, details)) = self.places.open(at) {
             details.write(from, account.say(from, letters, segment));
         }
     }
@@ -177,10 +183,7 @@ impl Accounts {
 
     #[cold]
     fn move_counts(&mut self, at: u32) {
-        let Places { accounts, details } = &mut self.places;
-        if let Some((account, details)) =
-            accounts.get_mut(at as usize).zip(details.get_mut(at as usize))
-        {
+        if let Some((account, details)) = self.places.entry(at) {
             account.move_to(&mut details.totals);
         }
     }
@@ -189,7 +192,7 @@ impl Accounts {
     #[inline(never)]
     fn note(&mut self, at: u32, seen: Seen<'_>, new: Letters) {
         let from = seen.observed.from;
-        let Some(details) = self.places.details.get_mut(at as usize) else { return };
+        let Some(details) = self.details(at) else { return };
         details.write(from, new);
         if let Some(macs) = details.macs.get_mut(from as usize)
             && macs.is_none()
@@ -205,10 +208,8 @@ impl Accounts {
 
     /// Counts fragments that were not judged, if the flow has an account.
     pub(crate) fn count_fragments(&mut self, at: u32, from: End, packets: u32, bytes: u64) {
-        let Places { accounts, details } = &mut self.places;
-        let known = accounts.get(at as usize).is_some_and(|account| !account.is_empty());
-        let details = details.get_mut(at as usize).filter(|_| known);
-        if let Some(total) = details.and_then(|details| details.totals.get_mut(from as usize)) {
+        let open = self.places.open(at);
+        if let Some(total) = open.and_then(|(_, details)| details.totals.get_mut(from as usize)) {
             *total += Traffic { packets: packets.into(), bytes, payload: 0 };
             self.recorded.packets += u64::from(packets);
         }
@@ -233,8 +234,7 @@ impl Accounts {
         ending: Option<Ending>,
         (flow, cold, taps): (&Flow, &Cold, &Taps),
     ) -> Option<Record> {
-        let account =
-            self.places.accounts.get(at as usize).filter(|account| !account.is_empty())?;
+        let account = self.open(at)?;
         let ending = account.closed.or(ending).unwrap_or_else(|| account.silence());
         self.wheel.unhang(&mut self.places, at);
         self.tell(at, now, Phase::End(ending), (flow, cold, taps))
@@ -260,14 +260,11 @@ impl Accounts {
         now: Timestamp,
         known: (&Flow, &Cold, &Taps),
     ) -> Option<Record> {
-        let Places { accounts, details } = &self.places;
-        let (account, details) = accounts.get(at as usize).zip(details.get(at as usize))?;
-        if account.is_empty() {
-            return None;
-        }
+        let (account, details) = self.places.open(at)?;
         let over = account.over();
         if over <= now {
-            return self.tell(at, over, Phase::End(account.silence()), known);
+            let ending = account.silence();
+            return self.tell(at, over, Phase::End(ending), known);
         }
         let next = match details.told_at {
             None => details.start + limits::BEGIN,
@@ -293,89 +290,5 @@ impl Accounts {
         let mut left = Vec::with_capacity(open().count());
         left.extend(open().map(|((_, details), at)| (details.packet, at)));
         (left, latest)
-    }
-
-    fn tell(
-        &mut self,
-        at: u32,
-        now: Timestamp,
-        phase: Phase,
-        (flow, cold, taps): (&Flow, &Cold, &Taps),
-    ) -> Option<Record> {
-        let Places { accounts, details } = &mut self.places;
-        let (account, details) = accounts.get_mut(at as usize).zip(details.get_mut(at as usize))?;
-        details.told_at = Some(now);
-        account.move_to(&mut details.totals);
-        let mut half = |end: End| {
-            let counted = account.half(end);
-            let total = *details.totals.get(end as usize)?;
-            let told = details.told.get_mut(end as usize)?;
-            let mut half = Half {
-                total,
-                since: total.beyond(*told),
-                retransmissions: counted.retransmissions,
-                flags: counted.flags,
-                link: None,
-            };
-            if phase == Phase::Begin {
-                half.since = Traffic::default();
-            } else {
-                *told = total;
-            }
-            let macs = details.macs.get(end as usize).copied().flatten();
-            half.link = macs.map(|Macs { dst, src, tap }| Link {
-                src,
-                dst,
-                tap: taps.get(tap).and_then(|tap| tap.address),
-            });
-            Some(half)
-        };
-        // Who is who stays as it was told before.
-        let client = *details.client.get_or_insert(flow.client);
-        let server = client.other();
-        let (to_server, to_client) = (half(client)?, half(server)?);
-        let links = details.macs.map(|macs| macs.map_or(TapId::NONE, |macs| macs.tap));
-        let quiet = [&to_server, &to_client].iter().all(|half| half.since.packets == 0);
-        if phase == Phase::Continue && quiet {
-            return None;
-        }
-        self.latest = self.latest.max(now);
-        let letters = [client, server].map(|end| account.half(end).letters);
-        let packets = [to_server, to_client].map(|half| half.total.packets > 0);
-        let protocol = flow.key.protocol();
-        let is_tcp = protocol == Protocol::TCP;
-        let record = Record {
-            phase,
-            packet: details.packet,
-            protocol,
-            client: flow.key.named(client),
-            server: flow.key.named(server),
-            tunnel: details.tunnel,
-            taps: taps.shown(details.tunnel, cold.taps, links),
-            start: details.start,
-            end: account.last,
-            told: now,
-            to_server,
-            to_client,
-            tcp: is_tcp.then(|| Tcp {
-                state: flow.state().state(),
-                handshake: details.handshake,
-                syn_ack: details.syn_ack,
-                invalid: details.invalid,
-            }),
-            conn_state: conn_state::of(protocol, letters, packets),
-            history: details.history(client),
-            midstream: details.midstream,
-            missing: flow.marks.missing().map(|side| match flow.client {
-                as_told if as_told == client => side,
-                _ => side.peer(),
-            }),
-            egress_only: flow.marks.has_said(Once::EgressOnly),
-        };
-        if let Phase::End(_) = phase {
-            self.recorded.told += record.to_server.total.packets + record.to_client.total.packets;
-            *account = Account::NONE;
-        }
-        Some(record)
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use vtap_packet::{Tunnel, Vni};
+
 use crate::limits;
 
 /// Whose notion of INVALID is followed.
@@ -67,6 +69,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// What tells networks apart whose addresses may be the same.
+    pub(crate) fn vni(&self, tunnel: Option<Tunnel>) -> Option<Vni> {
+        tunnel.map(|tunnel| tunnel.vni).filter(|_| !self.fold_vni)
+    }
+
     /// The defaults of a profile.
     pub const fn new(profile: Profile) -> Self {
         let (pickup, checksum, warm_up, reordering) = match profile {

@@ -77,8 +77,8 @@ impl Judge {
         &self.stats
     }
 
-    pub(crate) fn recorded(&self) -> Recorded {
-        self.accounts.as_ref().map(|accounts| accounts.recorded).unwrap_or_default()
+    pub(crate) fn recorded(&self) -> Option<Recorded> {
+        self.accounts.as_ref().map(|accounts| accounts.recorded)
     }
 
     pub(crate) fn taps(&self) -> &[Tap] {
@@ -227,7 +227,7 @@ impl Judge {
             Err(skip) => return Ok(self.skip(*skip)),
         };
         if !self.config.copies.window.is_zero() {
-            let vni = occasion.tunnel.map(|tunnel| tunnel.vni).filter(|_| !self.config.fold_vni);
+            let vni = self.config.vni(occasion.tunnel);
             let sighting = self.copies.take(occasion.time, *likeness, vni, sight);
             if sighting != Sighting::First {
                 return Ok(self.copy(observed, hash, sight.tap(), sighting));

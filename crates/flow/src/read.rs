@@ -249,10 +249,7 @@ impl Reader {
     /// The name space of a packet's addresses.
     #[inline]
     fn vni(&self, packet: &Packet<'_>) -> Vni {
-        match packet.tunnel {
-            Some(tunnel) if !self.config.fold_vni => tunnel.vni,
-            _ => Vni::default(),
-        }
+        self.config.vni(packet.tunnel).unwrap_or_default()
     }
 
     pub(crate) const fn fragments(&self) -> reassembly::Stats {

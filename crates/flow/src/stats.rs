@@ -52,8 +52,8 @@ pub struct Stats {
     pub truncated: u64,
     /// Flows given up before their time to make room for others.
     pub evicted: u64,
-    /// What the records of flows are made of, where they are kept.
-    pub recorded: Recorded,
+    /// What the records of flows are made of; `None` where none are kept.
+    pub recorded: Option<Recorded>,
 }
 
 /// Counters of [records](crate::Record).
@@ -94,13 +94,14 @@ impl Stats {
             && invalid <= self.tcp_segments
     }
 
-    /// Packets that are in no record although they could be read, where records are kept: ICMP
-    /// errors and messages of the link, what found no room in the table, fragments of
-    /// datagrams whose first one was not seen or whose flow was not known, and copies of packets
-    /// with a wrong checksum.
+    /// Packets that are in no record although they could be read: ICMP errors and messages of the
+    /// link, what found no room in the table, fragments of datagrams whose first one was not seen
+    /// or whose flow was not known, and copies of packets with a wrong checksum. 0 where no records
+    /// are kept.
     pub fn unrecorded(&self) -> u64 {
+        let Some(recorded) = self.recorded else { return 0 };
         let refused = self.skipped(Skip::Fragment) + self.skipped(Skip::IpChecksum);
-        (self.tcp_segments + self.other + refused).saturating_sub(self.recorded.packets)
+        (self.tcp_segments + self.other + refused).saturating_sub(recorded.packets)
     }
 
     pub(crate) fn count_skip(&mut self, skip: Skip) {
@@ -167,9 +168,12 @@ impl AddAssign for Stats {
         self.offloaded += offloaded;
         self.truncated += truncated;
         self.evicted += evicted;
-        self.recorded.flows += recorded.flows;
-        self.recorded.packets += recorded.packets;
-        self.recorded.told += recorded.told;
+        if let Some(recorded) = recorded {
+            let sum = self.recorded.get_or_insert_default();
+            sum.flows += recorded.flows;
+            sum.packets += recorded.packets;
+            sum.told += recorded.told;
+        }
         let sums = self.skipped.iter_mut().chain(&mut self.events).chain(&mut self.invalid);
         for (sum, count) in sums.zip(skipped.into_iter().chain(events).chain(invalid)) {
             *sum += count;

@@ -350,8 +350,9 @@ fn connections_of_one_packet_with_records() {
     let config = Config { max_flows, records: true, ..Config::new(Profile::Linux) };
     let withstood = withstand_tracking(config, Limits::default(), count, syns());
     let flow = withstood.report.flow.expect("a tracker");
-    assert_eq!(flow.recorded.flows, count + 1);
-    assert_eq!(flow.recorded.told, flow.tcp_segments + flow.skipped(Skip::Fragment));
+    let recorded = flow.recorded.unwrap();
+    assert_eq!(recorded.flows, count + 1);
+    assert_eq!(recorded.told, flow.tcp_segments + flow.skipped(Skip::Fragment));
     assert_eq!(flow.evicted, count - max_flows as u64 + 1);
     let bound = max_flows * (FLOW + RECORD) + FIXED;
     assert!(withstood.peak <= bound, "{} of {bound} bytes", withstood.peak);

@@ -312,7 +312,7 @@ proptest! {
         let (ledger, stats, _) = one_by_one(of_one_tap(&packets), config);
         let ends = ledger.assert_laws(&stats);
         let (expected, told) = (counted(&packets, config), recorded(&ends, config));
-        let missing = packets.len() as u64 - stats.recorded.packets;
+        let missing = packets.len() as u64 - stats.recorded.unwrap().packets;
         let copies = stats.duplicates + stats.forwarded;
         prop_assert_eq!(missing, stats.unrecorded() + copies + stats.skipped(Skip::TableFull));
         if missing == 0 {

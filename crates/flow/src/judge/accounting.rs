@@ -183,7 +183,7 @@ impl Judge {
         let Some(accounts) = &mut self.accounts else { return };
         let Reading { observed, hash, likeness } = reading;
         let Occasion { time: now, tunnel, .. } = pending.occasion;
-        let vni = tunnel.map(|tunnel| tunnel.vni).filter(|_| !self.config.fold_vni);
+        let vni = self.config.vni(tunnel);
         if !self.config.copies.window.is_zero()
             && accounts.corrupt.take(now, *likeness, vni, pending.sight) != Sighting::First
         {

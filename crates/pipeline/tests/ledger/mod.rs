@@ -89,7 +89,7 @@ impl Ledger {
         }
         let ends: Vec<_> = last.into_values().map(|(record, _)| record).collect();
         assert!(ends.iter().all(|record| matches!(record.phase, Phase::End(_))));
-        let recorded = stats.recorded;
+        let recorded = stats.recorded.unwrap();
         assert_eq!(ends.len() as u64, recorded.flows);
         let counted: u64 = ends.iter().map(|record| packets(record)).sum();
         assert_eq!((counted, counted), (recorded.packets, recorded.told));

@@ -172,7 +172,7 @@ pub(super) fn account(run: &Run<'_>) -> Markup {
     html! {
         p { "Every packet is in exactly one row of the first table; every one that was decapsulated, or plain, in exactly \
              one of the second. The sums were checked at the end of the run." }
-        @if recorded.packets > 0 {
+        @if let Some(recorded) = recorded.filter(|recorded| recorded.packets > 0) {
             p {
                 "Of what was tracked, " (words::plural(recorded.packets, "packet is counted to a flow", "packets are counted to flows")) "; "
                 (count(flow.unrecorded())) " belong to none: errors by ICMP, messages of the link, fragments whose "

@@ -767,7 +767,7 @@ fn times_that_jump_lose_no_packet_and_told_never_runs_back_at_the_end() {
         }
     }
     tape.finish();
-    let recorded = tape.tracker.stats().recorded;
+    let recorded = tape.tracker.stats().recorded.unwrap();
     assert_eq!((recorded.packets, recorded.told), (80, 80));
     assert!(tape.records.iter().all(|record| record.end >= record.start));
 }
