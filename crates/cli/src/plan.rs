@@ -9,13 +9,14 @@ use std::thread;
 use anyhow::Context;
 use vtap_capture::Inputs;
 use vtap_decap::{Decap, PortSet};
-use vtap_flow::{Checksum, Config, Copies, Profile, Tracker};
+use vtap_flow::{Checksum, Config, Copies, Profile, Sink, Tracker};
 use vtap_networks::{Describer, Networks};
 #[cfg(feature = "live")]
 use vtap_pipeline::Filter;
-use vtap_pipeline::Pipeline;
+use vtap_pipeline::{Pipeline, Report, RunError};
 
 use crate::args;
+use crate::progress::Clock;
 
 /// Opens the inputs, none of which may be one of the outputs. What could not be opened beside
 /// others is told at the end.
@@ -83,6 +84,36 @@ pub(crate) fn threads(args: &args::Replay) -> usize {
 /// Processors that this process may use.
 pub(crate) fn processors() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Sends the inputs down the belt, on two threads or one. An input that cannot be read on ends the
+/// run: what was read until then is told all the same, with what went wrong.
+///
+/// # Errors
+///
+/// Those of the sink.
+pub(crate) fn run<S>(
+    inputs: &mut Inputs,
+    pipeline: &mut Pipeline,
+    sink: &mut S,
+    clock: &mut Clock,
+    threads: usize,
+) -> Result<(Report, Option<vtap_capture::Error>), S::Error>
+where
+    S: Sink + Send,
+    S::Error: Send,
+{
+    let ran = if threads > 1 {
+        vtap_pipeline::run_parallel(inputs, pipeline, sink, clock)
+    } else {
+        vtap_pipeline::run(inputs, pipeline, sink, clock)
+    };
+    clock.clear();
+    match ran {
+        Ok(report) => Ok((report, None)),
+        Err(RunError::Sink(error)) => Err(error),
+        Err(RunError::Capture(error)) => Ok((pipeline.finish(sink)?, Some(error))),
+    }
 }
 
 /// What is known of addresses beside what the traffic shows.

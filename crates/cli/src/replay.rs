@@ -1,7 +1,6 @@
 //! `vtap replay`: the flow trace of captures.
 
 use vtap_flow::Config;
-use vtap_pipeline::RunError;
 
 use crate::args::Replay;
 use crate::logs::Logs;
@@ -16,18 +15,8 @@ pub(crate) fn run(args: &Replay) -> anyhow::Result<Finish> {
     let mut sink = Logs::open(&args.output)?;
     let mut clock = Clock::start(args.speed);
 
-    let ran = if plan::threads(args) > 1 {
-        vtap_pipeline::run_parallel(&mut inputs, &mut pipeline, &mut sink, &mut clock)
-    } else {
-        vtap_pipeline::run(&mut inputs, &mut pipeline, &mut sink, &mut clock)
-    };
-    clock.clear();
-    let (report, failed) = match ran {
-        Ok(report) => (report, None),
-        Err(RunError::Sink(error)) => return Err(error.into()),
-        // What was read until then is told all the same.
-        Err(RunError::Capture(error)) => (pipeline.finish(&mut sink)?, Some(error)),
-    };
+    let threads = plan::threads(args);
+    let (report, failed) = plan::run(&mut inputs, &mut pipeline, &mut sink, &mut clock, threads)?;
     sink.finish()?;
 
     let summary =

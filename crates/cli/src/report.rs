@@ -8,7 +8,6 @@ use vtap_export::report::{count, size};
 use vtap_files::Partial;
 use vtap_flow::{Answer, Config, Event, Gap, Record, Sink};
 use vtap_networks::Describer;
-use vtap_pipeline::RunError;
 use vtap_report::{Digest, Run};
 
 use crate::args::{Report, Speed};
@@ -24,21 +23,9 @@ pub(crate) fn run(args: &Report) -> anyhow::Result<Finish> {
     let mut described = Described { describer, digest: Digest::default() };
     let mut clock = Clock::start(Speed::Max);
 
-    let ran = if plan::processors() > 1 {
-        vtap_pipeline::run_parallel(&mut inputs, &mut pipeline, &mut described, &mut clock)
-    } else {
-        vtap_pipeline::run(&mut inputs, &mut pipeline, &mut described, &mut clock)
-    };
-    clock.clear();
-    let (counters, failed) = match ran {
-        Ok(counters) => (counters, None),
-        Err(RunError::Sink(never)) => match never {},
-        // What was read until then is shown all the same.
-        Err(RunError::Capture(error)) => {
-            let Ok(counters) = pipeline.finish(&mut described);
-            (counters, Some(error))
-        }
-    };
+    let threads = plan::processors();
+    let Ok((counters, failed)) =
+        plan::run(&mut inputs, &mut pipeline, &mut described, &mut clock, threads);
 
     let summary = Summary::new(&counters, &inputs, failed.as_ref(), clock.elapsed());
     let names: Vec<_> = inputs.paths().map(|path| path.display().to_string()).collect();
@@ -56,7 +43,7 @@ pub(crate) fn run(args: &Report) -> anyhow::Result<Finish> {
     summary.write_damage();
     eprint!("{}", unmirrored(&counters));
     if args.output != Path::new("-") {
-        let flows = counters.flow.unwrap_or_default().recorded.flows;
+        let flows = counters.flow.and_then(|flow| flow.recorded).unwrap_or_default().flows;
         eprintln!(
             "{}: {}, of {} packets and {} flows",
             args.output.display(),
