@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use vtap_capture::live;
 use vtap_export::{FlagSet, Format};
+use vtap_files::Rotation;
 
 pub use error::Error;
 pub use loaded::{Change, Given, Loaded};
@@ -83,16 +84,8 @@ pub struct Events {
     pub retransmissions: bool,
     /// The `resourceId` in rows of the firewall's shape.
     pub resource_id: Option<String>,
-    /// Bytes after which a file is closed and another begun.
-    pub rotate_bytes: Option<u64>,
-    /// Time after which a file is closed and another begun.
-    pub rotate_every: Option<Duration>,
-    /// Files that are kept.
-    pub keep: Option<usize>,
-    /// Level of compression with zstd.
-    pub zstd: Option<i32>,
-    /// Bytes of free space below which nothing is written.
-    pub min_free: u64,
+    /// When another file begins, and which stay.
+    pub rotation: Rotation,
     /// Rows that wait for the writer at most.
     pub queue: usize,
 }

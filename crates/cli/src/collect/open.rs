@@ -4,12 +4,11 @@ use std::io;
 
 use vtap_capture::live::{self, Hold, Kind, Opened};
 use vtap_capture::write::Format;
-use vtap_collector::config::{Config, Events, Flows};
+use vtap_collector::config::Config;
 use vtap_collector::places::{Files, Stream};
 use vtap_collector::{FlowLogs, Rows, Tuning};
 use vtap_decap::{Decap, PortSet};
 use vtap_export::{Directory, Log, Output};
-use vtap_files::Rotation;
 use vtap_flow::Tracker;
 use vtap_flowlog::{Analytics, VnetFlowLog};
 use vtap_networks::Describer;
@@ -120,7 +119,7 @@ pub(super) fn rows(config: &Config) -> anyhow::Result<Box<dyn Rows>> {
         id.into_iter().for_each(|id| output.set_resource_id(id));
         return Ok(Box::new(Stream::new(output)));
     };
-    let rotation = tuning(config).rotation;
+    let rotation = events.rotation.clone();
     let mut rotated =
         Directory::create(directory)?.rotated(events.format, Log::Events, rotation, now())?;
     id.into_iter().for_each(|id| rotated.set_resource_id(id));
@@ -142,7 +141,7 @@ pub(super) fn flows(
 ) -> anyhow::Result<Box<dyn vtap_collector::flows::Flows>> {
     let Config { flows, vnet_flow_log, traffic_analytics, .. } = config;
     let rows = |directory| {
-        let rotation = tuning(config).flow_rotation;
+        let rotation = flows.rotation.clone();
         Directory::create(directory)?.rotated(flows.format, Log::Flows, rotation, now())
     };
     let ids = &vnet_flow_log.ids;
@@ -155,24 +154,11 @@ pub(super) fn flows(
 
 /// What of it can change while it runs.
 pub(super) fn tuning(config: &Config) -> Tuning {
-    let Events { rotate_bytes, rotate_every, keep, zstd, min_free, .. } = config.events;
-    let rotation = Rotation {
-        bytes: rotate_bytes,
-        every: rotate_every,
-        keep,
-        compression: zstd,
-        min_free_bytes: min_free,
-        ..Rotation::default()
-    };
-    let Flows { rotate_bytes, rotate_every, keep, zstd, min_free, .. } = config.flows;
-    let flow_rotation = Rotation {
-        bytes: rotate_bytes,
-        every: rotate_every,
-        keep,
-        compression: zstd,
-        min_free_bytes: min_free,
-        ..Rotation::default()
-    };
-    let Events { flags, retransmissions, .. } = config.events;
-    Tuning { flags, retransmissions, rotation, flow_rotation }
+    let Config { events, flows, .. } = config;
+    Tuning {
+        flags: events.flags,
+        retransmissions: events.retransmissions,
+        rotation: events.rotation.clone(),
+        flow_rotation: flows.rotation.clone(),
+    }
 }

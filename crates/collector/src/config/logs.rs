@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use vtap_export::Format;
+use vtap_files::Rotation;
 use vtap_flowlog::{Ids, Interval, analytics, vnet};
 
 use super::Config;
@@ -15,16 +16,8 @@ pub struct Flows {
     pub directory: Option<PathBuf>,
     /// Their form: JSON lines or text.
     pub format: Format,
-    /// Bytes after which a file is closed and another begun.
-    pub rotate_bytes: Option<u64>,
-    /// Time after which a file is closed and another begun.
-    pub rotate_every: Option<Duration>,
-    /// Files that are kept.
-    pub keep: Option<usize>,
-    /// Level of compression with zstd.
-    pub zstd: Option<i32>,
-    /// Bytes of free space below which nothing is written.
-    pub min_free: u64,
+    /// When another file begins, and which stay.
+    pub rotation: Rotation,
     /// What is told of flows and waits for all of their logs at most.
     pub queue: usize,
 }
@@ -165,8 +158,8 @@ impl Config {
             return None;
         }
         let limits = [
-            ("events.keep", events.directory.is_some() && events.keep.is_some()),
-            ("flows.keep", flows.directory.is_some() && flows.keep.is_some()),
+            ("events.keep", events.directory.is_some() && events.rotation.keep.is_some()),
+            ("flows.keep", flows.directory.is_some() && flows.rotation.keep.is_some()),
             ("record.file_count", record.directory.is_some() && record.file_count.is_some()),
         ];
         let set: Vec<_> =

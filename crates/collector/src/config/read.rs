@@ -6,6 +6,7 @@ use toml_edit::Table;
 use tracing::Level;
 use vtap_capture::live::{self, Kind};
 use vtap_export::Format;
+use vtap_files::Rotation;
 use vtap_flow::{Checksum, Copies, Profile};
 use vtap_flowlog::{Ids, Interval};
 
@@ -132,12 +133,19 @@ fn events(section: Section<'_>) -> Result<Events, Refused> {
         flags: section.parsed("flags", "")?.unwrap_or_else(|| format.flags()),
         retransmissions: section.switch("retransmissions")?,
         resource_id: section.optional("resource_id")?,
-        rotate_bytes: section.optional_size("rotate_bytes", 64 * KIB..=TIB)?,
-        rotate_every: section.optional_span("rotate_every", SECOND..=31 * DAY)?,
-        keep: section.optional_number("keep", 1..=1_000_000)?,
-        zstd: section.optional_number("zstd", 1..=MAX_ZSTD)?,
-        min_free: section.size("min_free", 0..=1024 * TIB)?,
+        rotation: rotation(&section)?,
         queue: section.number("queue", 256..=1 << 24)?,
+    })
+}
+
+fn rotation(section: &Section<'_>) -> Result<Rotation, Refused> {
+    Ok(Rotation {
+        bytes: section.optional_size("rotate_bytes", 64 * KIB..=TIB)?,
+        every: section.optional_span("rotate_every", SECOND..=31 * DAY)?,
+        keep: section.optional_number("keep", 1..=1_000_000)?,
+        compression: section.optional_number("zstd", 1..=MAX_ZSTD)?,
+        min_free_bytes: section.size("min_free", 0..=1024 * TIB)?,
+        ..Rotation::default()
     })
 }
 
@@ -145,11 +153,7 @@ fn flows(section: Section<'_>) -> Result<Flows, Refused> {
     Ok(Flows {
         directory: section.optional("directory")?.map(Into::into),
         format: section.choice("format", &[("json", Format::Json), ("text", Format::Text)])?,
-        rotate_bytes: section.optional_size("rotate_bytes", 64 * KIB..=TIB)?,
-        rotate_every: section.optional_span("rotate_every", SECOND..=31 * DAY)?,
-        keep: section.optional_number("keep", 1..=1_000_000)?,
-        zstd: section.optional_number("zstd", 1..=MAX_ZSTD)?,
-        min_free: section.size("min_free", 0..=1024 * TIB)?,
+        rotation: rotation(&section)?,
         queue: section.number("queue", 256..=1 << 24)?,
     })
 }

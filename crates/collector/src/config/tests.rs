@@ -123,16 +123,16 @@ fn the_template_says_the_defaults_of_the_crates_that_have_them() {
     assert_eq!(tracking.flow, vtap_flow::Config::default());
     assert_eq!(tracking.max_depth, vtap_decap::config::MAX_DEPTH);
     assert_eq!((events.format, events.directory, events.flags), (Format::Text, None, FlagSet::ALL));
-    assert_eq!(events.rotate_every, Some(Duration::from_secs(3600)));
-    assert_eq!((events.rotate_bytes, events.keep, events.zstd), (Some(256 << 20), Some(168), None));
+    let Rotation { bytes, every, keep, compression, min_free_bytes, .. } = events.rotation;
+    assert_eq!(every, Some(Duration::from_secs(3600)));
+    assert_eq!((bytes, keep, compression), (Some(256 << 20), Some(168), None));
     assert_eq!((record.directory, record.pcapng, record.outer), (None, true, false));
     assert_eq!((record.file_count, record.file_size), (Some(10), 100_000_000));
-    assert_eq!((flows.format, flows.rotate_every), (Format::Json, events.rotate_every));
-    assert_eq!((flows.rotate_bytes, flows.keep), (events.rotate_bytes, events.keep));
+    assert_eq!((flows.format, &flows.rotation), (Format::Json, &events.rotation));
     assert_eq!((config.vnet_flow_log.ids, upload.after), (Ids::default(), After::Remove));
     assert_eq!(config.traffic_analytics.interval, Interval::default());
     let (telemetry, privileges) = (config.telemetry, config.privileges);
-    assert!(record.min_free > events.min_free, "on a disk they share, recording stops first");
+    assert!(record.min_free > min_free_bytes, "on a disk they share, recording stops first");
     assert_eq!((telemetry.listen, telemetry.log_every), (None, Some(Duration::from_secs(60))));
     assert_eq!((privileges.user, privileges.landlock), (None, true));
 }
@@ -349,7 +349,7 @@ fn a_reload_brings_in_force_what_can_change_and_tells_what_cannot() {
     assert_eq!(loaded.reload().unwrap(), changes);
     let events = &loaded.config.events;
     assert_eq!((events.format, events.flags.to_string()), (Format::Azure, "RST".to_owned()));
-    assert_eq!((loaded.config.source.buffer, events.zstd), (64 << 20, Some(3)));
+    assert_eq!((loaded.config.source.buffer, events.rotation.compression), (64 << 20, Some(3)));
     assert_eq!(loaded.reload().unwrap(), changes[..2], "what waits for a restart is told again");
 
     let before = loaded.config.clone();
@@ -367,7 +367,7 @@ fn a_limit_of_files_waits_for_a_restart_while_uploads_remove_them() {
     let changes = loaded.reload().unwrap();
     let told: Vec<_> = changes.iter().map(|change| (change.key.as_str(), change.applied)).collect();
     assert_eq!(told, [("events.keep", false), ("upload.url", false)]);
-    assert_eq!(loaded.config.events.keep, None);
+    assert_eq!(loaded.config.events.rotation.keep, None);
 }
 
 #[test]
