@@ -2,6 +2,9 @@
 
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
+/// What its labels say, and the value.
+type Sample = (Vec<(&'static str, String)>, f64);
+
 /// Families in the order in which they are told.
 #[derive(Default)]
 pub(super) struct Families(pub(super) Vec<MetricFamily>);
@@ -29,8 +32,7 @@ impl Families {
         label: &'static str,
         all: impl IntoIterator<Item = (impl Into<String>, u64)>,
     ) {
-        let all = all.into_iter().map(|(of, value)| (vec![(label, of.into())], value as f64));
-        self.add(name, help, MetricType::COUNTER, all);
+        self.add(name, help, MetricType::COUNTER, labelled(label, all));
     }
 
     /// Gauges with a label.
@@ -41,8 +43,7 @@ impl Families {
         label: &'static str,
         all: impl IntoIterator<Item = (impl Into<String>, u64)>,
     ) {
-        let all = all.into_iter().map(|(of, value)| (vec![(label, of.into())], value as f64));
-        self.add(name, help, MetricType::GAUGE, all);
+        self.add(name, help, MetricType::GAUGE, labelled(label, all));
     }
 
     /// A family, unless it is empty.
@@ -51,9 +52,9 @@ impl Families {
         name: &str,
         help: &str,
         kind: MetricType,
-        samples: impl IntoIterator<Item = (Vec<(&'static str, String)>, f64)>,
+        samples: impl IntoIterator<Item = Sample>,
     ) {
-        let metric = |(labels, value): (Vec<(&'static str, String)>, f64)| {
+        let metric = |(labels, value): Sample| {
             let mut metric = Metric::default();
             let labels = labels.into_iter().map(|(name, value)| {
                 let mut label = LabelPair::default();
@@ -84,4 +85,12 @@ impl Families {
         family.set_metric(metrics);
         self.0.push(family);
     }
+}
+
+/// A sample for each value of one label.
+fn labelled(
+    label: &'static str,
+    all: impl IntoIterator<Item = (impl Into<String>, u64)>,
+) -> impl Iterator<Item = Sample> {
+    all.into_iter().map(move |(of, value)| (vec![(label, of.into())], value as f64))
 }
