@@ -167,6 +167,7 @@ fn mirrored(line: &str) -> Option<(u64, Mirrored)> {
 fn name(number: &str) -> String {
     match number {
         "1" => "ICMP".into(),
+        "2" => "IGMP".into(),
         "6" => "TCP".into(),
         "17" => "UDP".into(),
         "58" => "IPv6-ICMP".into(),

@@ -169,7 +169,7 @@ fn json_row(packet: &Packet<'_>, shown: Option<Shown<'_>>) -> Map<String, Value>
         put("src_port", shown.src.port().into());
         put("dest_ip", shown.dst.ip().to_string().into());
         put("dest_port", shown.dst.port().into());
-        put("proto", name(shown.protocol).into());
+        put("proto", shown.protocol.to_string().into());
         if let Some((tcp, len)) = shown.tcp {
             put("flags", tcp.flags.to_string().into());
             put("seq", tcp.seq.0.into());
@@ -224,7 +224,12 @@ fn text_row(packet: &Packet<'_>, shown: Option<Shown<'_>>) -> String {
             len,
         ),
         Some(Shown { src, dst, protocol, .. }) => {
-            format!("{:<21} > {:<21}  {:<39}", src.to_string(), dst.to_string(), name(protocol))
+            format!(
+                "{:<21} > {:<21}  {:<39}",
+                src.to_string(),
+                dst.to_string(),
+                protocol.to_string()
+            )
         }
         None => format!("{:<85}", format!("{} bytes of {}", packet.wire_len, packet.link)),
     };
@@ -257,16 +262,5 @@ impl<'a> Shown<'a> {
             protocol: ip.protocol,
             tcp: tcp.map(|tcp| (tcp, len(&tcp))),
         })
-    }
-}
-
-fn name(protocol: Protocol) -> String {
-    match protocol {
-        Protocol::TCP => "TCP".into(),
-        Protocol::UDP => "UDP".into(),
-        Protocol::ICMP => "ICMP".into(),
-        Protocol::ICMPV6 => "IPv6-ICMP".into(),
-        Protocol::SCTP => "SCTP".into(),
-        Protocol(number) => number.to_string(),
     }
 }

@@ -15,7 +15,6 @@
 //! |---|---|
 //! | `group` | what flows share that are one row, and their sums |
 //! | [`column`](mod@column) | name, type and value of each column |
-//! | `port` | protocols by destination port |
 //! | `jsonl`, `parquet` | rows as text, and in columns |
 
 pub mod column;
@@ -23,7 +22,6 @@ mod group;
 mod jsonl;
 #[cfg(feature = "parquet")]
 mod parquet;
-mod port;
 
 use std::collections::BTreeMap;
 use std::fs;

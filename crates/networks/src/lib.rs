@@ -14,6 +14,7 @@
 //! | `names` | names of addresses, bounded in number and in time |
 //! | `cards`, `neighbours` | which card a tap is, and who stands next to it; which of those are gateways |
 //! | `path` | whether both directions go the same way |
+//! | [`service`] | what is served at a port |
 //! | `platform`, `kind` | addresses of the platform; between what kinds of networks a flow is |
 //!
 //! Time is the records' and the answers' own. Nothing here reads a clock; the same answers and
@@ -37,6 +38,7 @@ mod neighbours;
 pub mod networks;
 mod path;
 mod platform;
+pub mod service;
 
 pub use describer::Describer;
 pub use description::{Description, Direction, End, FlowType, Way};

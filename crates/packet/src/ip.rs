@@ -4,6 +4,7 @@
 //! of zero is what segmentation offload leaves in a super-packet, and stands for all that is
 //! there.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice};
@@ -28,6 +29,36 @@ impl Protocol {
     pub const SCTP: Self = Self(132);
     /// UDP whose checksum may leave out the payload (RFC 3828).
     pub const UDP_LITE: Self = Self(136);
+
+    /// The keyword of IANA's registry of protocol numbers, or the name that people use where that
+    /// is another; `None` for those that are seldom seen.
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::ICMP => "ICMP",
+            Self(2) => "IGMP",
+            Self::TCP => "TCP",
+            Self::UDP => "UDP",
+            Self(47) => "GRE",
+            Self(50) => "ESP",
+            Self(51) => "AH",
+            Self::ICMPV6 => "IPv6-ICMP",
+            Self(89) => "OSPF",
+            Self(112) => "VRRP",
+            Self::SCTP => "SCTP",
+            Self::UDP_LITE => "UDP-Lite",
+            _ => return None,
+        })
+    }
+}
+
+/// By name, or by number where it has none.
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "{}", self.0),
+        }
+    }
 }
 
 /// Place of a fragment in its datagram.

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 
 use vtap_flow::record::Traffic;
-use vtap_networks::Direction;
+use vtap_networks::{Direction, service};
 use vtap_packet::{Mac, Protocol, Timestamp};
 
+use super::TABLE;
 use super::group::{Group, Key, Place};
-use super::{TABLE, port};
 use crate::Ids;
 
 /// A column.
@@ -139,7 +139,7 @@ pub const COLUMNS: &[Column] = &[
         Protocol(number) => text(number.to_string()),
     }),
     told("L7Protocol", Kind::Text, |row| {
-        port::protocol(row.key.protocol, row.key.dest_port).map_or(Value::Null, text)
+        service::name(row.key.protocol, row.key.dest_port).map_or(Value::Null, text)
     }),
     told("MacAddress", Kind::Text, |row| row.key.nic.map_or(Value::Null, |mac| text(dashed(mac)))),
     null("NsgList", Kind::Text),
