@@ -80,8 +80,14 @@ pub(crate) fn seconds(out: &mut Vec<u8>, span: Duration) {
 
 /// Appends a byte in hexadecimal, two digits.
 pub(crate) fn hex(out: &mut Vec<u8>, byte: u8) {
-    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
-    out.extend_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
+    out.extend_from_slice(&hex_digits(byte));
+}
+
+/// A byte in hexadecimal, two digits.
+#[inline]
+pub(crate) fn hex_digits(byte: u8) -> [u8; 2] {
+    // No branch: which digits they are, is as good as random.
+    [byte >> 4, byte & 0xf].map(|nibble| nibble + b'0' + (b'a' - b'0' - 10) * u8::from(nibble > 9))
 }
 
 /// Appends an address in its usual form: dotted decimal, or as RFC 5952 has it. Inline as

@@ -65,16 +65,14 @@ fn row(
     clock.write(out, record.told);
     let ended = matches!(record.phase, Phase::End(_));
     text(out, if ended { r#"","event_type":"flow""# } else { r#"","event_type":"flow_update""# });
-    for (end, ip, port) in
-        [(record.client, "src_ip", "src_port"), (record.server, "dest_ip", "dest_port")]
-    {
-        key(out, ip);
-        text(out, r#"""#);
-        field::address(out, end.ip());
-        text(out, r#"""#);
-        key(out, port);
-        field::number(out, end.port());
-    }
+    text(out, r#","src_ip":""#);
+    field::address(out, record.client.ip());
+    text(out, r#"","src_port":"#);
+    field::number(out, record.client.port());
+    text(out, r#","dest_ip":""#);
+    field::address(out, record.server.ip());
+    text(out, r#"","dest_port":"#);
+    field::number(out, record.server.port());
     text(out, r#","proto":""#);
     protocol(out, record.protocol);
     if !matches!(record.protocol, Protocol::ICMP | Protocol::ICMPV6) {
@@ -90,9 +88,7 @@ fn row(
             json::taps(out, record.taps);
         }
         if record.egress_only {
-            text(out, r#","egress_only":true,"nat":{"private_ip":""#);
-            field::address(out, envelope.src);
-            text(out, r#""}"#);
+            json::nat(out, envelope);
         }
     }
     counters(out, clock, record);
@@ -110,37 +106,41 @@ fn row(
         text(out, missing.name());
         text(out, r#"""#);
     }
-    ether(out, [record.to_server.link, record.to_client.link]);
+    by_direction(out, r#","ether":{"#, [record.to_server.link, record.to_client.link], ether);
     described(out, description);
     text(out, "}\n");
 }
 
-/// `,"key":`
-fn key(out: &mut Vec<u8>, key: &str) {
-    text(out, r#",""#);
-    text(out, key);
-    text(out, r#"":"#);
+/// What was seen to the server and to the client, if either was, in an object that begins with
+/// `begin`.
+fn by_direction<T>(
+    out: &mut Vec<u8>,
+    begin: &str,
+    [to_server, to_client]: [Option<T>; 2],
+    write: impl Fn(&mut Vec<u8>, T),
+) {
+    let both = to_server.is_some() && to_client.is_some();
+    if to_server.is_none() && to_client.is_none() {
+        return;
+    }
+    text(out, begin);
+    if let Some(seen) = to_server {
+        text(out, r#""toserver":"#);
+        write(out, seen);
+    }
+    text(out, if both { "," } else { "" });
+    if let Some(seen) = to_client {
+        text(out, r#""toclient":"#);
+        write(out, seen);
+    }
+    text(out, "}");
 }
 
-/// The first key of an object.
-fn first_key(out: &mut Vec<u8>, key: &str) {
-    text(out, r#"{""#);
-    text(out, key);
-    text(out, r#"":"#);
-}
-
-/// As Suricata names them; by number where it has no name for it.
+/// By number where it has no name.
 pub(crate) fn protocol(out: &mut Vec<u8>, protocol: Protocol) {
-    match protocol {
-        Protocol::TCP => text(out, "TCP"),
-        Protocol::UDP => text(out, "UDP"),
-        Protocol::ICMP => text(out, "ICMP"),
-        Protocol::ICMPV6 => text(out, "IPv6-ICMP"),
-        Protocol::SCTP => text(out, "SCTP"),
-        Protocol(47) => text(out, "GRE"),
-        Protocol(50) => text(out, "ESP"),
-        Protocol(51) => text(out, "AH"),
-        Protocol(number) => field::number(out, number),
+    match protocol.name() {
+        Some(name) => text(out, name),
+        None => field::number(out, protocol.0),
     }
 }
 
@@ -148,18 +148,17 @@ fn counters(out: &mut Vec<u8>, clock: &mut Clock, record: &Record) {
     let ended = matches!(record.phase, Phase::End(_));
     let of = |half: &Half| if ended { half.total } else { half.since };
     let (to_server, to_client) = (of(&record.to_server), of(&record.to_client));
-    text(out, r#","flow":"#);
-    first_key(out, "pkts_toserver");
+    text(out, r#","flow":{"pkts_toserver":"#);
     field::number(out, to_server.packets);
-    key(out, "pkts_toclient");
+    text(out, r#","pkts_toclient":"#);
     field::number(out, to_client.packets);
-    key(out, "bytes_toserver");
+    text(out, r#","bytes_toserver":"#);
     field::number(out, to_server.bytes);
-    key(out, "bytes_toclient");
+    text(out, r#","bytes_toclient":"#);
     field::number(out, to_client.bytes);
-    key(out, "payload_toserver");
+    text(out, r#","payload_toserver":"#);
     field::number(out, to_server.payload);
-    key(out, "payload_toclient");
+    text(out, r#","payload_toclient":"#);
     field::number(out, to_client.payload);
     let age = record.end.since(record.start);
     text(out, r#","start":""#);
@@ -168,7 +167,7 @@ fn counters(out: &mut Vec<u8>, clock: &mut Clock, record: &Record) {
     clock.write(out, record.end);
     text(out, r#"","age":"#);
     field::number(out, age.as_secs());
-    key(out, "duration");
+    text(out, r#","duration":"#);
     field::seconds(out, age);
     text(out, r#","state":""#);
     text(out, state(record));
@@ -205,51 +204,39 @@ fn tcp(out: &mut Vec<u8>, record: &Record) {
     text(out, r#"","state":""#);
     text(out, tcp.state.map_or("NONE", |state| state.name()));
     text(out, r#"""#);
-    for (name, span) in [("handshake", tcp.handshake), ("syn_ack", tcp.syn_ack)] {
+    let spans = [(r#","handshake":"#, tcp.handshake), (r#","syn_ack":"#, tcp.syn_ack)];
+    for (key, span) in spans {
         if let Some(span) = span {
-            key(out, name);
+            text(out, key);
             field::number(out, span.as_secs());
             text(out, ".");
             field::nine_digits(out, span.subsec_nanos());
         }
     }
-    key(out, "retransmissions_toserver");
+    text(out, r#","retransmissions_toserver":"#);
     field::number(out, to_server.retransmissions);
-    key(out, "retransmissions_toclient");
+    text(out, r#","retransmissions_toclient":"#);
     field::number(out, to_client.retransmissions);
-    key(out, "invalid");
+    text(out, r#","invalid":"#);
     field::number(out, tcp.invalid);
     text(out, "}");
 }
 
-fn ether(out: &mut Vec<u8>, [to_server, to_client]: [Option<Link>; 2]) {
-    if to_server.is_none() && to_client.is_none() {
-        return;
-    }
-    let begin = out.len();
-    for (name, link) in [("toserver", to_server), ("toclient", to_client)] {
-        let Some(Link { src, dst, .. }) = link else { continue };
-        if out.len() == begin {
-            text(out, r#","ether":"#);
-            first_key(out, name);
-        } else {
-            key(out, name);
-        }
-        first_key(out, "src_mac");
-        mac(out, src);
-        key(out, "dest_mac");
-        mac(out, dst);
-        text(out, "}");
-    }
+fn ether(out: &mut Vec<u8>, Link { src, dst, .. }: Link) {
+    text(out, r#"{"src_mac":"#);
+    mac(out, src);
+    text(out, r#","dest_mac":"#);
+    mac(out, dst);
     text(out, "}");
 }
 
-fn mac(out: &mut Vec<u8>, Mac(bytes): Mac) {
-    for (at, byte) in bytes.into_iter().enumerate() {
-        text(out, if at == 0 { r#"""# } else { ":" });
-        field::hex(out, byte);
-    }
-    text(out, r#"""#);
+fn mac(out: &mut Vec<u8>, Mac([a, b, c, d, e, f]): Mac) {
+    let [a, b, c, d, e, f] = [a, b, c, d, e, f].map(field::hex_digits);
+    let text = [
+        b'"', a[0], a[1], b':', b[0], b[1], b':', c[0], c[1], b':', d[0], d[1], b':', e[0], e[1],
+        b':', f[0], f[1], b'"',
+    ];
+    out.extend_from_slice(&text);
 }
 
 fn described(out: &mut Vec<u8>, description: &Description) {
@@ -272,21 +259,8 @@ fn described(out: &mut Vec<u8>, description: &Description) {
             let _ = write!(out, r#","{side}_on_premises":true"#);
         }
     }
-    let ways = [("toserver", &description.to_server), ("toclient", &description.to_client)];
-    let mut is_first = true;
-    for (name, via) in ways.iter().filter_map(|(name, way)| Some((*name, way.via.as_deref()?))) {
-        if is_first {
-            text(out, r#","via":"#);
-            first_key(out, name);
-        } else {
-            key(out, name);
-        }
-        is_first = false;
-        foreign(out, via);
-    }
-    if !is_first {
-        text(out, "}");
-    }
+    let ways = [&description.to_server, &description.to_client];
+    by_direction(out, r#","via":{"#, ways.map(|way| way.via.as_deref()), foreign);
     if description.asymmetric_path {
         text(out, r#","asymmetric_path":true"#);
     }

@@ -101,14 +101,19 @@ fn row(out: &mut Vec<u8>, clock: &mut Clock, ids: &mut Ids, event: &Event) {
     if let Some(envelope) = &event.tunnel {
         tunnel(out, envelope);
         if event.egress_only {
-            text(out, r#","egress_only":true,"nat":{"private_ip":""#);
-            field::address(out, envelope.src);
-            text(out, r#""}"#);
+            nat(out, envelope);
         }
     }
     taps(out, event.taps);
     tcp(out, event);
     text(out, "}\n");
+}
+
+/// Of a source that was translated: the address behind it is that of the tap.
+pub(crate) fn nat(out: &mut Vec<u8>, envelope: &Tunnel) {
+    text(out, r#","egress_only":true,"nat":{"private_ip":""#);
+    field::address(out, envelope.src);
+    text(out, r#""}"#);
 }
 
 pub(crate) fn taps(out: &mut Vec<u8>, taps: [Option<IpAddr>; MAX_TAPS]) {
