@@ -1,16 +1,6 @@
 //! Files of a collector on their way to a store, sent by another user whom Landlock confines. Needs
 //! root.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail loudly"
-)]
-
-mod common;
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::UdpSocket;
@@ -20,12 +10,12 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use common::lab::{Collecting, Lab};
-use common::logs::{all_logs, balanced, found, lines, read};
-use common::{records, run, uint};
 use vtap_testkit::{data::testdata, tools};
 
-const SESSIONS: &[&str] = &["several", "reset", "half-closed", "bulk"];
+use crate::SESSIONS;
+use crate::common::lab::{Collecting, Lab};
+use crate::common::logs::{all_logs, balanced, found, lines, read};
+use crate::common::{records, run, uint};
 
 #[test]
 fn what_is_complete_goes_to_the_store_as_another_user_and_leaves_the_spools() {

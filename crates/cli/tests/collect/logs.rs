@@ -1,24 +1,15 @@
 //! Logs of flows of a collector in a lab. Needs root.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail loudly"
-)]
-
-mod common;
-
 use std::collections::BTreeMap;
 use std::thread::sleep;
 use std::time::Duration;
 
-use common::lab::Lab;
-use common::logs::{all_logs, balanced, flows_in, found, lines, read, sums};
-use common::{uint, vtap};
 use serde_json::{Value, json};
 
-const SESSIONS: &[&str] = &["several", "reset", "half-closed", "bulk"];
+use crate::SESSIONS;
+use crate::common::lab::Lab;
+use crate::common::logs::{all_logs, balanced, flows_in, found, lines, read, sums};
+use crate::common::{uint, vtap};
 
 #[test]
 fn every_log_of_flows_adds_up_to_what_a_replay_of_the_recording_tells() {

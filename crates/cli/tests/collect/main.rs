@@ -4,12 +4,17 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "tests fail loudly"
 )]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod logs;
+#[cfg(feature = "upload")]
+mod upload;
 
 use std::fs;
 use std::net::UdpSocket;
