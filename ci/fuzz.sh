@@ -35,26 +35,27 @@ for package in json.load(sys.stdin)["packages"]:
     print(*(target["name"] for target in package["targets"] if "bin" in target["kind"]), sep="\n")')
 fi
 
-failed=()
-for target in "${targets[@]}"; do
-  program=fuzz/target/$host/release/$target
+# fuzz TARGET: tells what it came to in one piece, as others run beside it.
+fuzz() {
+  local target=$1 program=fuzz/target/$host/release/$1 log=fuzz/artifacts/$1/log corpora=("fuzz/corpus/$1")
   mkdir -p "fuzz/corpus/$target" "fuzz/artifacts/$target"
-  corpora=("fuzz/corpus/$target")
   if [[ -d fuzz/seeds/$target ]]; then corpora+=("fuzz/seeds/$target"); fi
-  log=fuzz/artifacts/$target/log
-  printf 'fuzz: %s for %s s\n' "$target" "$seconds"
   if "$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -verbosity=1 -print_final_stats=1 \
     -artifact_prefix="fuzz/artifacts/$target/" "${corpora[@]}" >"$log" 2>&1; then
-    grep -E 'number_of_executed_units|new_units_added|peak_rss_mb' "$log"
-  else
-    grep -m 1 -A 4 'panicked at' "$log" || true
-    tail -n 14 "$log"
-    printf 'fuzz: %s failed; all of it is in %s. To see it again: %s FILE, with the file named above\n' \
-      "$target" "$log" "$program"
-    failed+=("$target")
+    printf 'fuzz: %s for %s s\n%s\n' "$target" "$seconds" \
+      "$(grep -E 'number_of_executed_units|new_units_added|peak_rss_mb' "$log")"
+    return
   fi
+  printf 'fuzz: %s failed; all of it is in %s. To see it again: %s FILE, with the file named there\n%s\n%s\n' \
+    "$target" "$log" "$program" "$(grep -m 1 -A 4 'panicked at' "$log")" "$(tail -n 14 "$log")"
+  return 1
+}
+
+# One on each processor.
+failed=0
+for target in "${targets[@]}"; do
+  if (($(jobs -rp | wc -l) >= $(nproc))); then wait -n || failed=1; fi
+  fuzz "$target" &
 done
-if ((${#failed[@]} > 0)); then
-  printf 'fuzz: failed: %s\n' "${failed[*]}" >&2
-  exit 1
-fi
+while (($(jobs -p | wc -l) > 0)); do wait -n || failed=1; done
+exit "$failed"
