@@ -3,12 +3,11 @@
 use std::mem;
 use std::time::Duration;
 
-use prefetch_index::prefetch_index;
 use vtap_packet::tcp::Flags;
 use vtap_packet::{Mac, Seq, Timestamp, Tunnel};
 
 use crate::key::End;
-use crate::letters::Letters;
+use crate::letters::{self, Letter, Letters};
 use crate::limits;
 use crate::read::{Observed, Occasion};
 use crate::record::{Ending, History, Traffic};
@@ -22,6 +21,8 @@ use crate::wheel::Links;
 pub(crate) struct Account {
     /// By [`End`].
     halves: [Half; 2],
+    /// What was seen first; what finds no room goes on in [`Details`].
+    history: [Letter; 8],
     /// Time of the last packet.
     pub(crate) last: Timestamp,
     /// Second in which the [wheel](crate::wheel) looks at it.
@@ -36,12 +37,12 @@ const _: () = assert!(size_of::<Account>() == 64);
 /// Of one end of the key. What was counted moves to [`Details`] before it would not fit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Half {
-    packets: u32,
     bytes: u32,
     payload: u32,
     /// The number behind the highest byte that was sent, once there was one.
     next: Seq,
-    pub(crate) retransmissions: u32,
+    packets: u16,
+    retransmissions: u16,
     pub(crate) letters: Letters,
     /// All TCP flags seen.
     pub(crate) flags: u8,
@@ -51,12 +52,34 @@ pub(crate) struct Half {
 /// Bytes that are moved: with those of one more packet, of as many bytes at most, they still fit.
 pub(crate) const MANY_BYTES: u32 = 1 << 31;
 
+/// Packets that are moved.
+const MANY_PACKETS: u16 = 1 << 15;
+
+/// What a packet was to its account, beside a count.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted {
+    /// What was counted is to be [moved](Account::move_to).
+    pub(crate) is_full: bool,
+    /// Its end has said nothing before.
+    pub(crate) is_first: bool,
+    /// What it says and no packet of its end said before, but for what the account has noted.
+    pub(crate) rest: Letters,
+}
+
+impl Counted {
+    /// Whether nothing is left to be done.
+    #[inline(always)]
+    pub(crate) const fn is_all(self) -> bool {
+        !self.is_full && !self.is_first && self.rest.is_empty()
+    }
+}
+
 impl Half {
     const NONE: Self = Self {
-        packets: 0,
         bytes: 0,
         payload: 0,
         next: Seq(0),
+        packets: 0,
         retransmissions: 0,
         letters: Letters::NONE,
         flags: 0,
@@ -67,7 +90,7 @@ impl Half {
     #[inline(always)]
     fn is_full(&self) -> bool {
         // A datagram that was put together has its payload whole, and the bytes of one fragment.
-        self.bytes.max(self.payload) >= MANY_BYTES
+        self.bytes.max(self.payload) >= MANY_BYTES || self.packets >= MANY_PACKETS
     }
 
     const fn traffic(&self) -> Traffic {
@@ -82,6 +105,7 @@ impl Half {
 impl Account {
     pub(crate) const NONE: Self = Self {
         halves: [Half::NONE; 2],
+        history: [Letter::NONE; 8],
         last: Timestamp::EPOCH,
         second: 0,
         closed: None,
@@ -106,15 +130,7 @@ impl Account {
         }
     }
 
-    /// Asks for its cache line.
-    #[inline(always)]
-    pub(crate) fn prefetch(&self) {
-        prefetch_index(self.halves, 0);
-    }
-
-    /// Counts a packet that says `letters`, and what its sequence numbers say. Gives the letters
-    /// that its end did not have before, and whether what was counted is to be
-    /// [moved](Self::move_to).
+    /// Counts a packet that says `letters`, and what its sequence numbers say.
     #[inline(always)]
     pub(crate) fn count(
         &mut self,
@@ -122,12 +138,13 @@ impl Account {
         observed: &Observed,
         letters: Letters,
         segment: Option<&Segment>,
-    ) -> (Letters, bool) {
+    ) -> Counted {
         self.last = self.last.max(now);
         // No branch: which end it is, is as good as random.
         let Some(half) = self.halves.get_mut(observed.from as usize) else {
-            return (Letters::NONE, false);
+            return Counted { is_full: false, is_first: false, rest: Letters::NONE };
         };
+        let is_first = half.letters.is_empty();
         half.packets += 1;
         half.bytes += observed.len;
         half.payload += observed.payload;
@@ -136,18 +153,28 @@ impl Account {
             Some(segment) => letters.with(half.send(segment)),
             None => letters,
         };
-        (half.add(letters), half.is_full())
+        let (new, is_full) = (half.add(letters), half.is_full());
+        let rest = if new.is_empty() { new } else { self.note(observed.from, new) };
+        Counted { is_full, is_first, rest }
     }
 
-    /// Moves what was counted of each end to its total.
-    pub(crate) fn move_to(&mut self, totals: &mut [Traffic; 2]) {
-        for (half, total) in self.halves.iter_mut().zip(totals) {
+    #[inline(never)]
+    fn note(&mut self, from: End, new: Letters) -> Letters {
+        letters::write(&mut self.history, from, new)
+    }
+
+    /// Moves what was counted of each end.
+    pub(crate) fn move_to(&mut self, details: &mut Details) {
+        let Details { totals, retransmissions, .. } = details;
+        for ((half, total), again) in self.halves.iter_mut().zip(totals).zip(retransmissions) {
             *total += half.traffic();
-            *half = Half { packets: 0, bytes: 0, payload: 0, ..*half };
+            *again = again.saturating_add(half.retransmissions.into());
+            *half = Half { packets: 0, bytes: 0, payload: 0, retransmissions: 0, ..*half };
         }
     }
 
-    /// Takes note of what a packet says that was counted before. Gives the letters that are new.
+    /// Takes note of what a packet says that was counted before. Gives the letters that are new and
+    /// find no room.
     pub(crate) fn say(
         &mut self,
         from: End,
@@ -156,7 +183,8 @@ impl Account {
     ) -> Letters {
         let Some(half) = self.halves.get_mut(from as usize) else { return Letters::NONE };
         let sent = segment.map_or(Letters::NONE, |segment| half.send(segment));
-        half.add(letters.with(sent))
+        let new = half.add(letters.with(sent));
+        self.note(from, new)
     }
 
     /// An end begins with a sequence number of its own: what it sent before is no measure.
@@ -233,9 +261,8 @@ impl Segment {
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Details {
-    /// Letters of the higher end have their upper bit set.
-    history: [u8; History::LETTERS],
-    letters: u8,
+    /// Behind that of the account.
+    history: [Letter; History::LETTERS - 8],
     pub(crate) midstream: bool,
     /// The end that was told to be the client; `None` before anything was told.
     pub(crate) client: Option<End>,
@@ -245,6 +272,8 @@ pub(crate) struct Details {
     /// By [`End`]: what was moved here, and what of that was told.
     pub(crate) totals: [Traffic; 2],
     pub(crate) told: [Traffic; 2],
+    /// By [`End`], moved here.
+    pub(crate) retransmissions: [u32; 2],
     pub(crate) start: Timestamp,
     /// When something was told last; `None` before it was told that the flow has begun.
     pub(crate) told_at: Option<Timestamp>,
@@ -267,8 +296,6 @@ pub(crate) struct Macs {
     pub(crate) tap: TapId,
 }
 
-const HIGHER: u8 = 0x80;
-
 impl Details {
     pub(crate) const NONE: Self = Self {
         totals: [Traffic { packets: 0, bytes: 0, payload: 0 }; 2],
@@ -279,8 +306,8 @@ impl Details {
         packet: 0,
         tunnel: None,
         macs: [None; 2],
-        history: [0; History::LETTERS],
-        letters: 0,
+        history: [Letter::NONE; History::LETTERS - 8],
+        retransmissions: [0; 2],
         midstream: false,
         client: None,
         invalid: 0,
@@ -294,25 +321,13 @@ impl Details {
         Self { start, packet, tunnel, ..Self::NONE }
     }
 
-    /// Adds letters that are new of an end.
-    pub(crate) fn write(&mut self, from: End, new: Letters) {
-        let end = if from == End::Higher { HIGHER } else { 0 };
-        for letter in new.each() {
-            if let Some(place) = self.history.get_mut(usize::from(self.letters)) {
-                *place = letter | end;
-                self.letters += 1;
-            }
-        }
+    /// Adds letters of an end for which the account has no room.
+    pub(crate) fn write(&mut self, from: End, letters: Letters) {
+        letters::write(&mut self.history, from, letters);
     }
 
     /// The history, of which the letters of the client are in upper case.
-    pub(crate) fn history(&self, client: End) -> History {
-        let mut history = History::default();
-        for letter in self.history.iter().take(usize::from(self.letters)) {
-            let end = if letter & HIGHER == 0 { End::Lower } else { End::Higher };
-            let letter = letter & !HIGHER;
-            history.push(if end == client { letter } else { letter.to_ascii_lowercase() });
-        }
-        history
+    pub(crate) fn history(&self, account: &Account, client: End) -> History {
+        letters::history(account.history.iter().chain(&self.history), client)
     }
 }

@@ -8,7 +8,7 @@ mod tell;
 use prefetch_index::prefetch_index;
 use vtap_packet::{Mac, Timestamp};
 
-use crate::account::{Account, Details, MANY_BYTES, Macs};
+use crate::account::{Account, Counted, Details, MANY_BYTES, Macs};
 use crate::cold::Cold;
 use crate::config::{Config, Copies as Limits};
 use crate::copies::Copies;
@@ -93,10 +93,13 @@ impl Accounts {
     /// Asks for what most packets of the flow at a place need.
     #[inline(always)]
     pub(crate) fn prefetch(&self, at: u32) {
-        if let Some(account) = self.places.accounts.get(at as usize) {
-            account.prefetch();
-            prefetch_index(&self.places.details, at as usize);
-        }
+        prefetch_index(&self.places.accounts, at as usize);
+    }
+
+    /// Asks for what few need beside that.
+    #[inline(always)]
+    pub(crate) fn prefetch_details(&self, at: u32) {
+        prefetch_index(&self.places.details, at as usize);
     }
 
     /// Counts a segment that an established connection expects.
@@ -107,14 +110,10 @@ impl Accounts {
             && !account.is_empty()
             && observed.len < MANY_BYTES
         {
-            let (new, is_full) =
-                account.count(occasion.time, observed, Letters::of(observed), segment);
+            let counted = account.count(occasion.time, observed, Letters::of(observed), segment);
             self.recorded.packets += 1;
-            if is_full {
-                self.move_counts(at);
-            }
-            if !new.is_empty() {
-                self.note(at, seen, new);
+            if !counted.is_all() {
+                self.note(at, seen, counted);
             }
             return;
         }
@@ -144,12 +143,9 @@ impl Accounts {
             without_bytes = Observed { len: 0, payload: 0, ..*observed };
             &without_bytes
         };
-        let (new, is_full) = account.count(occasion.time, observed, letters, segment);
-        if is_full {
-            account.move_to(&mut details.totals);
-        }
+        let counted = account.count(occasion.time, observed, letters, segment);
         self.recorded.packets += 1;
-        self.note(at, seen, new);
+        self.note(at, seen, counted);
     }
 
     /// Begins an account where there is none.
@@ -181,20 +177,20 @@ impl Accounts {
         self.places.accounts.get_mut(at as usize).filter(|account| !account.is_empty())
     }
 
-    #[cold]
-    fn move_counts(&mut self, at: u32) {
-        if let Some((account, details)) = self.places.entry(at) {
-            account.move_to(&mut details.totals);
-        }
-    }
-
     /// Writes down what is new.
     #[inline(never)]
-    fn note(&mut self, at: u32, seen: Seen<'_>, new: Letters) {
+    fn note(&mut self, at: u32, seen: Seen<'_>, counted: Counted) {
+        let Counted { is_full, is_first, rest } = counted;
         let from = seen.observed.from;
-        let Some(details) = self.details(at) else { return };
-        details.write(from, new);
-        if let Some(macs) = details.macs.get_mut(from as usize)
+        let Some((account, details)) = self.places.entry(at) else { return };
+        if is_full {
+            account.move_to(details);
+        }
+        if !rest.is_empty() {
+            details.write(from, rest);
+        }
+        if is_first
+            && let Some(macs) = details.macs.get_mut(from as usize)
             && macs.is_none()
         {
             *macs = seen.macs.map(|[dst, src]| Macs { dst, src, tap: seen.tap });

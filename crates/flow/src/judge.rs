@@ -14,8 +14,10 @@ use crate::order::Order;
 use crate::read::{Batch, Content, Observed, Pending};
 use crate::reason::Reason;
 use crate::rows::FlowlessRows;
+use crate::segment::Segment;
 use crate::sink::Sink;
 use crate::skip::Skip;
+use crate::state::Kind;
 use crate::stats::{Recorded, Stats};
 use crate::table::Table;
 use crate::taps::{Tap, Taps};
@@ -122,13 +124,13 @@ impl Judge {
             self.copies.prefetch(pending.likeness.print);
         }
         for (at, pending) in located.iter_mut().zip(batch) {
-            *at = self.locate(pending.hash);
+            *at = self.locate(pending);
         }
         for (number, pending) in batch.iter().enumerate() {
             let Some(place) = located.get_mut(number % AHEAD) else { continue };
             let at = *place;
             if let Some(next) = batch.get(number + AHEAD) {
-                *place = self.locate(next.hash);
+                *place = self.locate(next);
             }
             if let Some(later) = batch.get(number + 2 * AHEAD) {
                 self.table.prefetch_index(later.hash);
@@ -179,12 +181,25 @@ impl Judge {
         Ok(())
     }
 
-    /// Where the flow with this hash is likely to be; what most packets of it need is asked for.
+    /// Where the flow of a packet is likely to be; what the packet needs of it is asked for.
     #[inline(always)]
-    fn locate(&self, hash: u64) -> u32 {
-        let at = self.table.locate(hash);
+    fn locate(&self, pending: &Pending) -> u32 {
+        let at = self.table.locate(pending.hash);
+        if at == u32::MAX {
+            return at;
+        }
+        let is_usual = matches!(
+            pending.observed,
+            Ok(Observed { content: Content::Segment(Segment { kind: Kind::Ack, .. }), .. })
+        );
+        if !is_usual {
+            self.table.prefetch_cold(at);
+        }
         if let Some(accounts) = &self.accounts {
             accounts.prefetch(at);
+            if !is_usual {
+                accounts.prefetch_details(at);
+            }
         }
         at
     }

@@ -1,8 +1,12 @@
 //! What a packet says of its flow, in letters of the [history](crate::record::History).
 
+use std::iter;
+
 use vtap_packet::tcp::Flags;
 
+use crate::key::End;
 use crate::read::Observed;
+use crate::record::History;
 
 /// Letters that an end has, a bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,10 +50,16 @@ impl Letters {
         Self(self.0 & !others.0)
     }
 
-    /// Each as it is written, in upper case.
-    pub(crate) fn each(self) -> impl Iterator<Item = u8> {
-        let bits = (0..).zip(Self::ALL);
-        bits.filter(move |(bit, _)| self.0 >> bit & 1 != 0).map(|(_, letter)| *letter)
+    /// One after the other.
+    fn each(self) -> impl Iterator<Item = Self> {
+        let lowest = |bits: u16| (bits != 0).then_some(bits & bits.wrapping_neg());
+        let behind = move |one: &u16| lowest(self.0 & !(*one | (*one - 1)));
+        iter::successors(lowest(self.0), behind).map(Self)
+    }
+
+    /// As it is written, in upper case. Of one.
+    fn written(self) -> u8 {
+        Self::ALL.get(self.0.trailing_zeros() as usize).copied().unwrap_or_default()
     }
 
     /// What an observed packet says by its flags and its length.
@@ -73,4 +83,37 @@ impl Letters {
         };
         data.with(telling)
     }
+}
+
+/// A letter of a history: in upper case, with the upper bit set where it is the higher end's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Letter(u8);
+
+impl Letter {
+    pub(crate) const NONE: Self = Self(0);
+
+    const HIGHER: u8 = 0x80;
+}
+
+/// Adds letters of an end behind those that are there. Gives those that find no room.
+pub(crate) fn write(history: &mut [Letter], from: End, letters: Letters) -> Letters {
+    let end = if from == End::Higher { Letter::HIGHER } else { 0 };
+    let mut rest = letters;
+    let free = history.iter_mut().filter(|place| **place == Letter::NONE);
+    for (place, letter) in free.zip(letters.each()) {
+        *place = Letter(letter.written() | end);
+        rest = rest.without(letter);
+    }
+    rest
+}
+
+/// What was written, of which the letters of the client are in upper case.
+pub(crate) fn history<'a>(written: impl Iterator<Item = &'a Letter>, client: End) -> History {
+    let mut history = History::default();
+    for Letter(letter) in written.take_while(|letter| **letter != Letter::NONE) {
+        let end = if letter & Letter::HIGHER == 0 { End::Lower } else { End::Higher };
+        let letter = letter & !Letter::HIGHER;
+        history.push(if end == client { letter } else { letter.to_ascii_lowercase() });
+    }
+    history
 }

@@ -1,6 +1,7 @@
 //! Bounded storage of flows: an index of positions over a slab of entries.
 
 use foldhash::quality::RandomState;
+use prefetch_index::prefetch_index;
 use vtap_packet::Timestamp;
 
 use crate::cold::Cold;
@@ -102,6 +103,12 @@ impl Table {
             flow.prefetch();
         }
         at
+    }
+
+    /// Asks for what few packets need of the flow at a place.
+    #[inline(always)]
+    pub(crate) fn prefetch_cold(&self, at: u32) {
+        prefetch_index(&self.slab.cold, at as usize);
     }
 
     #[inline]

@@ -16,7 +16,11 @@ const SHARED: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10);
 /// addresses is the network that it is. A VPN client decides before a site, and a site before the
 /// rest: traffic between two sites, or between a site and the Internet, is the site's.
 pub(crate) fn flow_type(client: IpAddr, server: IpAddr, networks: &Networks) -> FlowType {
-    let places = [client, server].map(|address| place(address, networks));
+    let ranges = [client, server].map(|address| (address, networks.place(address)));
+    if ranges.iter().all(|(_, range)| range.is_none()) {
+        return FlowType::Unknown;
+    }
+    let places = ranges.map(|(address, range)| place(address, range));
     let known = places.iter().any(|place| {
         matches!(place, Of::Range(Place::VNet { .. } | Place::OnPremises | Place::VpnClient))
     });
@@ -45,8 +49,8 @@ enum Of<'a> {
     Public,
 }
 
-fn place(address: IpAddr, networks: &Networks) -> Of<'_> {
-    match networks.place(address) {
+fn place(address: IpAddr, range: Option<&Place>) -> Of<'_> {
+    match range {
         _ if platform::owns(address) => Of::Platform,
         Some(place) => Of::Range(place),
         None if is_private(address) => Of::Private,

@@ -100,7 +100,7 @@ impl Networks {
 
     /// Whose range an address lies in: the narrowest.
     pub fn place(&self, address: IpAddr) -> Option<&Place> {
-        self.places.get_lpm(&address.into()).map(|(_, place)| place)
+        narrowest(&self.places, address)
     }
 
     /// Every gateway, in the order of the file.
@@ -115,7 +115,7 @@ impl Networks {
 
     /// The gateway with this address of its own.
     pub(crate) fn gateway_at(&self, address: IpAddr) -> Option<usize> {
-        self.addresses.get_lpm(&address.into()).map(|(_, gateway)| *gateway)
+        narrowest(&self.addresses, address).copied()
     }
 
     /// The name that the file gives to an address, or to the gateway that has it.
@@ -123,6 +123,15 @@ impl Networks {
         let gateway = || Some(&self.gateways.get(self.gateway_at(address)?)?.name);
         self.names.get(&address).or_else(gateway)
     }
+}
+
+/// What the narrowest range with an address has. Without a file there are none, and nothing is to be
+/// looked up.
+fn narrowest<T>(ranges: &JointPrefixMap<IpNet, T>, address: IpAddr) -> Option<&T> {
+    if ranges.is_empty() {
+        return None;
+    }
+    ranges.get_lpm(&address.into()).map(|(_, of)| of)
 }
 
 #[cfg(test)]

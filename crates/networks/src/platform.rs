@@ -18,21 +18,25 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use vtap_flow::event::Side;
 use vtap_packet::Protocol;
 
-const VIRTUAL_PUBLIC: IpAddr = IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16));
-const INSTANCE_METADATA: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254));
-const PROBE_IPV6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0x1234, 0x5678, 0x9abc));
+const VIRTUAL_PUBLIC: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
+const INSTANCE_METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+const PROBE_IPV6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0x1234, 0x5678, 0x9abc);
 /// azkms.core.windows.net, twice, and kms.core.windows.net.
-const KEY_MANAGEMENT: [IpAddr; 3] = [
-    IpAddr::V4(Ipv4Addr::new(20, 118, 99, 224)),
-    IpAddr::V4(Ipv4Addr::new(40, 83, 235, 53)),
-    IpAddr::V4(Ipv4Addr::new(23, 102, 135, 246)),
+const KEY_MANAGEMENT: [Ipv4Addr; 3] = [
+    Ipv4Addr::new(20, 118, 99, 224),
+    Ipv4Addr::new(40, 83, 235, 53),
+    Ipv4Addr::new(23, 102, 135, 246),
 ];
 const KEY_MANAGEMENT_PORT: u16 = 1688;
 
 /// Whether an address is the platform's, whoever the customer is.
 pub(crate) fn owns(address: IpAddr) -> bool {
-    [VIRTUAL_PUBLIC, INSTANCE_METADATA, PROBE_IPV6].contains(&address)
-        || KEY_MANAGEMENT.contains(&address)
+    match address {
+        IpAddr::V4(v4) => {
+            [VIRTUAL_PUBLIC, INSTANCE_METADATA].contains(&v4) || KEY_MANAGEMENT.contains(&v4)
+        }
+        IpAddr::V6(v6) => v6 == PROBE_IPV6,
+    }
 }
 
 /// What the platform uses one end of a flow for. `began` says that the flow was seen from its start,
@@ -43,15 +47,16 @@ pub(crate) fn label(
     protocol: Protocol,
     began: bool,
 ) -> Option<&'static str> {
-    let address = end.ip();
-    if address == INSTANCE_METADATA {
+    let v4 = match end.ip() {
+        IpAddr::V4(v4) => v4,
+        IpAddr::V6(v6) => return (v6 == PROBE_IPV6).then_some("health-probe"),
+    };
+    if v4 == INSTANCE_METADATA {
         Some("imds")
-    } else if address == PROBE_IPV6 {
-        Some("health-probe")
-    } else if KEY_MANAGEMENT.contains(&address) {
+    } else if KEY_MANAGEMENT.contains(&v4) {
         let is_it = protocol == Protocol::TCP && end.port() == KEY_MANAGEMENT_PORT;
         is_it.then_some("key-management")
-    } else if address == VIRTUAL_PUBLIC {
+    } else if v4 == VIRTUAL_PUBLIC {
         let probes = side == Side::Client && protocol == Protocol::TCP && began;
         Some(if probes { "health-probe" } else { service(protocol, end.port()) })
     } else {

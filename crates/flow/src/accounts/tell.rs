@@ -24,7 +24,7 @@ impl Accounts {
     ) -> Option<Record> {
         let (account, details) = self.places.entry(at)?;
         details.told_at = Some(now);
-        account.move_to(&mut details.totals);
+        account.move_to(details);
         let mut half = |end: End| {
             let counted = account.half(end);
             let total = *details.totals.get(end as usize)?;
@@ -32,7 +32,7 @@ impl Accounts {
             let mut half = Half {
                 total,
                 since: total.beyond(*told),
-                retransmissions: counted.retransmissions,
+                retransmissions: *details.retransmissions.get(end as usize)?,
                 flags: counted.flags,
                 link: None,
             };
@@ -83,7 +83,7 @@ impl Accounts {
                 invalid: details.invalid,
             }),
             conn_state: conn_state::of(protocol, letters, packets),
-            history: details.history(client),
+            history: details.history(account, client),
             midstream: details.midstream,
             missing: flow.marks.missing().map(|side| match flow.client {
                 as_told if as_told == client => side,
