@@ -1,8 +1,9 @@
 //! What is counted of one flow for its [record](crate::record).
 
-use std::mem;
 use std::time::Duration;
+use std::{mem, slice};
 
+use prefetch_index::prefetch_index;
 use vtap_packet::tcp::Flags;
 use vtap_packet::{Mac, Seq, Timestamp, Tunnel};
 
@@ -257,18 +258,23 @@ impl Segment {
     }
 }
 
-/// What few packets add to: the first line is for what some do, the rest for what is told.
+/// What few packets add to: the first line is for those of a handshake, the second for the first
+/// packet of an end, the rest for what is told.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Details {
-    /// Behind that of the account.
-    history: [Letter; History::LETTERS - 8],
+    pub(crate) syn: Option<Timestamp>,
+    pub(crate) syn_ack: Option<Duration>,
+    pub(crate) handshake: Option<Duration>,
+    pub(crate) links: Links,
+    pub(crate) invalid: u32,
     pub(crate) midstream: bool,
     /// The end that was told to be the client; `None` before anything was told.
     pub(crate) client: Option<End>,
     /// By [`End`].
     pub(crate) macs: [Option<Macs>; 2],
-    pub(crate) links: Links,
+    /// Behind that of the account.
+    history: [Letter; History::LETTERS - 8],
     /// By [`End`]: what was moved here, and what of that was told.
     pub(crate) totals: [Traffic; 2],
     pub(crate) told: [Traffic; 2],
@@ -280,13 +286,10 @@ pub(crate) struct Details {
     /// Number of the packet that began it.
     pub(crate) packet: u64,
     pub(crate) tunnel: Option<Tunnel>,
-    pub(crate) invalid: u32,
-    pub(crate) syn: Option<Timestamp>,
-    pub(crate) syn_ack: Option<Duration>,
-    pub(crate) handshake: Option<Duration>,
 }
 
-const _: () = assert!(mem::offset_of!(Details, totals) <= 64);
+const _: () = assert!(mem::offset_of!(Details, macs) <= 64);
+const _: () = assert!(mem::offset_of!(Details, history) <= 128);
 
 /// Link addresses of the first packet of an end, and the tap that has shown it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -319,6 +322,13 @@ impl Details {
     pub(crate) const fn begin(occasion: &Occasion) -> Self {
         let Occasion { time: start, number: packet, tunnel } = *occasion;
         Self { start, packet, tunnel, ..Self::NONE }
+    }
+
+    /// Asks for the first two lines.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self) {
+        prefetch_index(slice::from_ref(&self.syn), 0);
+        prefetch_index(self.macs.as_slice(), 1);
     }
 
     /// Adds letters of an end for which the account has no room.

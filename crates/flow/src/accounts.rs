@@ -99,7 +99,9 @@ impl Accounts {
     /// Asks for what few need beside that.
     #[inline(always)]
     pub(crate) fn prefetch_details(&self, at: u32) {
-        prefetch_index(&self.places.details, at as usize);
+        if let Some(details) = self.places.details.get(at as usize) {
+            details.prefetch();
+        }
     }
 
     /// Counts a segment that an established connection expects.
