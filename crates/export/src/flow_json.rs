@@ -50,13 +50,15 @@ impl<W: Write> json::Json<W> {
         if record.phase == Phase::Begin {
             return Ok(());
         }
-        self.batch.row(|out, ids| row(out, &mut self.clock, ids, record, description))
+        let [starts, ends] = &mut self.flow_clocks;
+        let clocks = [&mut self.clock, starts, ends];
+        self.batch.row(|out, ids| row(out, clocks, ids, record, description))
     }
 }
 
 fn row(
     out: &mut Vec<u8>,
-    clock: &mut Clock,
+    [clock, starts, ends]: [&mut Clock; 3],
     ids: &mut Ids,
     record: &Record,
     description: &Description,
@@ -91,7 +93,7 @@ fn row(
             json::nat(out, envelope);
         }
     }
-    counters(out, clock, record);
+    counters(out, [starts, ends], record);
     tcp(out, record);
     text(out, r#","conn_state":""#);
     text(out, record.conn_state.name());
@@ -144,7 +146,7 @@ pub(crate) fn protocol(out: &mut Vec<u8>, protocol: Protocol) {
     }
 }
 
-fn counters(out: &mut Vec<u8>, clock: &mut Clock, record: &Record) {
+fn counters(out: &mut Vec<u8>, [starts, ends]: [&mut Clock; 2], record: &Record) {
     let ended = matches!(record.phase, Phase::End(_));
     let of = |half: &Half| if ended { half.total } else { half.since };
     let (to_server, to_client) = (of(&record.to_server), of(&record.to_client));
@@ -162,9 +164,9 @@ fn counters(out: &mut Vec<u8>, clock: &mut Clock, record: &Record) {
     field::number(out, to_client.payload);
     let age = record.end.since(record.start);
     text(out, r#","start":""#);
-    clock.write(out, record.start);
+    starts.write(out, record.start);
     text(out, r#"","end":""#);
-    clock.write(out, record.end);
+    ends.write(out, record.end);
     text(out, r#"","age":"#);
     field::number(out, age.as_secs());
     text(out, r#","duration":"#);
@@ -282,6 +284,13 @@ fn described(out: &mut Vec<u8>, description: &Description) {
 
 /// A string that is not ours, with what JSON has to have escaped.
 fn foreign(out: &mut Vec<u8>, value: &str) {
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    if value.as_bytes().iter().all(is_plain) {
+        text(out, "\"");
+        text(out, value);
+        text(out, "\"");
+        return;
+    }
     // Writing to a vector cannot fail.
     let _ = serde_json::to_writer(out, value);
 }

@@ -44,12 +44,15 @@ use crate::field::{self, text};
 pub struct Json<W> {
     pub(crate) batch: Batch<W>,
     pub(crate) clock: Clock,
+    /// Of the beginnings and ends of flows, which lie in other seconds.
+    pub(crate) flow_clocks: [Clock; 2],
 }
 
 impl<W: Write> Json<W> {
     /// Writes to `writer`, which needs no buffer of its own.
     pub fn new(writer: W) -> Self {
-        Self { batch: Batch::new(writer, ""), clock: Clock::new() }
+        let flow_clocks = [Clock::new(), Clock::new()];
+        Self { batch: Batch::new(writer, ""), clock: Clock::new(), flow_clocks }
     }
 
     /// Writes what was gathered and flushes the writer.

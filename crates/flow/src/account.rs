@@ -17,7 +17,7 @@ use crate::sight::TapId;
 use crate::wheel::Links;
 
 /// What most packets add to: one cache line beside those of the [flow](crate::flow::Flow).
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[repr(C, align(64))]
 pub(crate) struct Account {
     /// By [`End`].
@@ -36,7 +36,7 @@ pub(crate) struct Account {
 const _: () = assert!(size_of::<Account>() == 64);
 
 /// Of one end of the key. What was counted moves to [`Details`] before it would not fit.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Half {
     bytes: u32,
     payload: u32,
@@ -50,11 +50,12 @@ pub(crate) struct Half {
     has_next: bool,
 }
 
-/// Bytes that are moved: with those of one more packet, of as many bytes at most, they still fit.
-pub(crate) const MANY_BYTES: u32 = 1 << 31;
+/// Bytes that are moved: with those of two more packets, of as many bytes at most, they still fit.
+pub(crate) const MANY_BYTES: u32 = 1 << 30;
 
-/// Packets that are moved.
-const MANY_PACKETS: u16 = 1 << 15;
+/// Packets that are moved. Of a datagram that was put together an account has the payload whole, and
+/// the bytes of one fragment; of so many it has no more than [`MANY_BYTES`].
+const MANY_PACKETS: u16 = 1 << 14;
 
 /// What a packet was to its account, beside a count.
 #[derive(Clone, Copy, Debug)]
@@ -65,14 +66,6 @@ pub(crate) struct Counted {
     pub(crate) is_first: bool,
     /// What it says and no packet of its end said before, but for what the account has noted.
     pub(crate) rest: Letters,
-}
-
-impl Counted {
-    /// Whether nothing is left to be done.
-    #[inline(always)]
-    pub(crate) const fn is_all(self) -> bool {
-        !self.is_full && !self.is_first && self.rest.is_empty()
-    }
 }
 
 impl Half {
@@ -89,9 +82,8 @@ impl Half {
 
     /// Whether what was counted has to be moved.
     #[inline(always)]
-    fn is_full(&self) -> bool {
-        // A datagram that was put together has its payload whole, and the bytes of one fragment.
-        self.bytes.max(self.payload) >= MANY_BYTES || self.packets >= MANY_PACKETS
+    const fn is_full(&self) -> bool {
+        self.bytes >= MANY_BYTES || self.packets >= MANY_PACKETS
     }
 
     const fn traffic(&self) -> Traffic {
@@ -131,8 +123,44 @@ impl Account {
         }
     }
 
-    /// Counts a packet that says `letters`, and what its sequence numbers say.
+    /// Counts a segment of an established connection that says nothing new. False, with nothing
+    /// changed, for any other; [`count`](Self::count) does the same for those taken here.
     #[inline(always)]
+    pub(crate) fn follow(
+        &mut self,
+        now: Timestamp,
+        observed: &Observed,
+        segment: &Segment,
+    ) -> bool {
+        #[cfg(debug_assertions)]
+        let mut general = self.clone();
+        // No branch: which end it is, is as good as random.
+        let Some(half) = self.halves.get_mut(observed.from as usize) else { return false };
+        let has_data = observed.payload > 0;
+        let says = if has_data { Letters::DATA } else { Letters::ACK };
+        let goes_on = !has_data || half.has_next && segment.end.after(half.next);
+        let fits = observed.len < MANY_BYTES && !half.is_full();
+        if !goes_on || !fits || segment.window == 0 || !half.letters.has(says) {
+            return false;
+        }
+        self.last = self.last.max(now);
+        half.packets += 1;
+        half.bytes += observed.len;
+        half.payload += observed.payload;
+        half.flags |= observed.flags;
+        if has_data {
+            half.next = segment.end;
+        }
+        #[cfg(debug_assertions)]
+        {
+            let counted = general.count(now, observed, says, Some(segment));
+            assert!(counted.rest.is_empty() && !counted.is_first, "something new: {segment:?}");
+            assert_eq!(*self, general, "the shortcut and the general case differ: {segment:?}");
+        }
+        true
+    }
+
+    /// Counts a packet that says `letters`, and what its sequence numbers say.
     pub(crate) fn count(
         &mut self,
         now: Timestamp,

@@ -109,18 +109,20 @@ impl Accounts {
     pub(crate) fn follow(&mut self, at: u32, seen: Seen<'_>) {
         let Seen { occasion, observed, segment, .. } = seen;
         if let Some(account) = self.places.accounts.get_mut(at as usize)
-            && !account.is_empty()
-            && observed.len < MANY_BYTES
+            && let Some(segment) = segment
+            && account.follow(occasion.time, observed, segment)
         {
-            let counted = account.count(occasion.time, observed, Letters::of(observed), segment);
             self.recorded.packets += 1;
-            if !counted.is_all() {
-                self.note(at, seen, counted);
-            }
-            return;
+        } else {
+            self.follow_rarer(at, seen);
         }
+    }
+
+    /// Counts what [`Account::follow`] leaves.
+    #[inline(never)]
+    fn follow_rarer(&mut self, at: u32, seen: Seen<'_>) {
         let is_new = self.open(at).is_none();
-        self.count(at, seen, Letters::of(observed));
+        self.count(at, seen, Letters::of(seen.observed));
         if is_new && let Some(details) = self.details(at) {
             // The connection has had a record before.
             details.midstream = true;

@@ -1,7 +1,5 @@
 //! What a packet says of its flow, in letters of the [history](crate::record::History).
 
-use std::iter;
-
 use vtap_packet::tcp::Flags;
 
 use crate::key::End;
@@ -50,16 +48,11 @@ impl Letters {
         Self(self.0 & !others.0)
     }
 
-    /// One after the other.
-    fn each(self) -> impl Iterator<Item = Self> {
-        let lowest = |bits: u16| (bits != 0).then_some(bits & bits.wrapping_neg());
-        let behind = move |one: &u16| lowest(self.0 & !(*one | (*one - 1)));
-        iter::successors(lowest(self.0), behind).map(Self)
-    }
-
-    /// As it is written, in upper case. Of one.
-    fn written(self) -> u8 {
-        Self::ALL.get(self.0.trailing_zeros() as usize).copied().unwrap_or_default()
+    /// Takes the first of them off, as it is written in upper case.
+    fn pop(&mut self) -> Option<u8> {
+        let letter = Self::ALL.get(self.0.trailing_zeros() as usize)?;
+        self.0 &= self.0 - 1;
+        Some(*letter)
     }
 
     /// What an observed packet says by its flags and its length.
@@ -96,15 +89,13 @@ impl Letter {
 }
 
 /// Adds letters of an end behind those that are there. Gives those that find no room.
-pub(crate) fn write(history: &mut [Letter], from: End, letters: Letters) -> Letters {
+pub(crate) fn write(history: &mut [Letter], from: End, mut letters: Letters) -> Letters {
     let end = if from == End::Higher { Letter::HIGHER } else { 0 };
-    let mut rest = letters;
-    let free = history.iter_mut().filter(|place| **place == Letter::NONE);
-    for (place, letter) in free.zip(letters.each()) {
-        *place = Letter(letter.written() | end);
-        rest = rest.without(letter);
+    for place in history.iter_mut().skip_while(|place| **place != Letter::NONE) {
+        let Some(letter) = letters.pop() else { break };
+        *place = Letter(letter | end);
     }
-    rest
+    letters
 }
 
 /// What was written, of which the letters of the client are in upper case.
