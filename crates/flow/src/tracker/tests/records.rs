@@ -757,6 +757,26 @@ fn totals_are_exact_where_they_move() {
 }
 
 #[test]
+fn packets_and_retransmissions_beyond_sixteen_bits_are_exact() {
+    let mut tape = Tape::recording();
+    let mut talk = talk();
+    tape.push_all(talk.handshake());
+    for number in 0..70_000 {
+        let data = talk.from_client(Flags::ACK, 10);
+        tape.push(&data);
+        tape.push(&data);
+        if number % 500 == 0 {
+            tape.push(&talk.from_server(Flags::ACK, 0));
+        }
+    }
+    let record = tape.only();
+    assert_eq!(retransmissions(&record), [70_000, 0]);
+    assert_eq!(record.to_server.total.packets, 2 + 140_000);
+    assert_eq!(record.to_server.total.payload, 1_400_000);
+    assert_eq!(record.to_client.total.packets, 1 + 140);
+}
+
+#[test]
 fn times_that_jump_lose_no_packet_and_told_never_runs_back_at_the_end() {
     let mut tape = Tape::recording();
     let last = u64::MAX / 1_000_000_000;
