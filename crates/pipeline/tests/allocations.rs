@@ -43,7 +43,7 @@ static ALLOCATOR: Counting = Counting;
 const FLOWS: usize = 1000;
 /// The handshakes, and a pass over all flows several times over.
 const WARM: usize = 3 * FLOWS + 10_000;
-const MEASURED: usize = 12_000;
+const MEASURED: usize = 60_000;
 
 fn configs() -> Vec<Config> {
     let mut configs = Vec::new();
@@ -79,7 +79,7 @@ fn allocations_behind(warm: usize, file: &[u8], config: Config) -> (u64, Pipelin
         number += 1;
     }
     let after = ALLOCATIONS.get();
-    assert!(number >= warm + 10_000);
+    assert!(number >= warm + 50_000);
     (after - before, pipeline)
 }
 
@@ -115,7 +115,7 @@ fn packets_of_known_flows_allocate_nothing() {
 /// Connections that come and go: as many open as expire, so the table keeps its size.
 #[test]
 fn flows_that_come_and_go_allocate_nothing_once_the_table_has_its_size() {
-    const CONNECTIONS: usize = 10_000;
+    const CONNECTIONS: usize = 40_000;
     let mut frames = Vec::new();
     for index in 0..CONNECTIONS {
         let mut talk = traffic::conversation(index);
@@ -129,7 +129,7 @@ fn flows_that_come_and_go_allocate_nothing_once_the_table_has_its_size() {
         // 200 connections a second, of which each is kept for 10 s after its end.
         let (count, mut pipeline) = allocations_behind(frames.len() / 2, &file, config);
         assert_eq!(count, 0, "{config:?}");
-        assert!(pipeline.tracker.as_ref().unwrap().flows() < CONNECTIONS / 2);
+        assert!(pipeline.tracker.as_ref().unwrap().flows() < CONNECTIONS / 4);
         let Ok(report) = pipeline.finish(&mut Discard);
         assert_eq!(report.flow.unwrap().flows, CONNECTIONS as u64);
     }

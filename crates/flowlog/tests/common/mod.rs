@@ -142,25 +142,55 @@ pub(crate) struct Told {
     pub(crate) last: u64,
 }
 
-/// Reads a flow log: what was told of each flow, by card, addresses, ports and protocol.
-pub(crate) fn read(directory: &Path) -> BTreeMap<String, Told> {
-    let mut flows: BTreeMap<String, Told> = BTreeMap::new();
-    for path in files(directory, "PT1H.json") {
-        let text = fs::read_to_string(&path).unwrap();
-        let log: Value = serde_json::from_str(&text)
-            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        for record in log["records"].as_array().unwrap() {
-            let mac = record["macAddress"].as_str().unwrap();
-            let tuples = &record["flowRecords"]["flows"][0]["flowGroups"][0]["flowTuples"];
-            for tuple in tuples.as_array().unwrap() {
-                let fields: Vec<_> = tuple.as_str().unwrap().split(',').collect();
-                let flow = flows.entry(format!("{mac} {}", fields[1..6].join(" "))).or_default();
-                flow.states += fields[7];
-                for (sum, field) in flow.sums.iter_mut().zip(&fields[9..]) {
-                    *sum += field.parse::<u64>().unwrap();
-                }
-                flow.last = flow.last.max(fields[0].parse().unwrap());
+/// What was told of each flow, by card, addresses, ports and protocol.
+pub(crate) type Flows = BTreeMap<String, Told>;
+
+/// Reads a flow log.
+pub(crate) fn read(directory: &Path) -> Flows {
+    Reader::default().read(directory)
+}
+
+/// Reads a flow log again and again: a file is parsed where its bytes are not those of last time.
+#[derive(Default)]
+pub(crate) struct Reader(BTreeMap<PathBuf, (Vec<u8>, Flows)>);
+
+impl Reader {
+    pub(crate) fn read(&mut self, directory: &Path) -> Flows {
+        let mut flows = Flows::new();
+        for path in files(directory, "PT1H.json") {
+            let bytes = fs::read(&path).unwrap();
+            if self.0.get(&path).is_none_or(|(parsed, _)| *parsed != bytes) {
+                let log = serde_json::from_slice(&bytes)
+                    .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                self.0.insert(path.clone(), (bytes, parse(&log)));
             }
+            for (flow, more) in &self.0[&path].1 {
+                let told = flows.entry(flow.clone()).or_default();
+                told.states += &more.states;
+                for (sum, more) in told.sums.iter_mut().zip(more.sums) {
+                    *sum += more;
+                }
+                told.last = told.last.max(more.last);
+            }
+        }
+        flows
+    }
+}
+
+/// What one `PT1H.json` tells.
+fn parse(log: &Value) -> Flows {
+    let mut flows = Flows::new();
+    for record in log["records"].as_array().unwrap() {
+        let mac = record["macAddress"].as_str().unwrap();
+        let tuples = &record["flowRecords"]["flows"][0]["flowGroups"][0]["flowTuples"];
+        for tuple in tuples.as_array().unwrap() {
+            let fields: Vec<_> = tuple.as_str().unwrap().split(',').collect();
+            let flow = flows.entry(format!("{mac} {}", fields[1..6].join(" "))).or_default();
+            flow.states += fields[7];
+            for (sum, field) in flow.sums.iter_mut().zip(&fields[9..]) {
+                *sum += field.parse::<u64>().unwrap();
+            }
+            flow.last = flow.last.max(fields[0].parse().unwrap());
         }
     }
     flows
