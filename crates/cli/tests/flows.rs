@@ -145,8 +145,9 @@ impl Tshark {
     }
 
     fn fields(&self) -> Vec<[&str; 14]> {
-        let lines = self.0.text().lines().map(|line| line.split('\t').collect::<Vec<_>>());
-        lines.filter_map(|fields| fields.try_into().ok()).collect()
+        // The tables come behind them.
+        let lines = self.0.text().lines().take_while(|line| !line.starts_with("===="));
+        lines.map(|line| line.split('\t').collect::<Vec<_>>().try_into().unwrap()).collect()
     }
 
     /// Whether it is TCP or UDP, by its place in [`Conversations`], and the ports.
@@ -174,14 +175,14 @@ impl Tshark {
             else {
                 continue;
             };
-            let rest = &fields[1..];
             // Nothing of a header that was cut off before its ports.
             let [Ok(src_port), Ok(dst_port)] = ports.map(str::parse) else { continue };
             let end = |v4: &str, v6: &str, port| {
                 ((if v4.is_empty() { v6 } else { v4 }).parse().unwrap(), port)
             };
-            let ends = [end(rest[0], rest[1], src_port), end(rest[2], rest[3], dst_port)];
-            count(&mut all[at], ends, [[1, rest[8].parse().unwrap()], [0, 0]]);
+            let [_, src, src6, dst, dst6, _, _, _, _, len, ..] = *fields;
+            let ends = [end(src, src6, src_port), end(dst, dst6, dst_port)];
+            count(&mut all[at], ends, [[1, len.parse().unwrap()], [0, 0]]);
         }
         all
     }
@@ -251,8 +252,8 @@ fn differences(tshark: &Tshark, sums: &[Conversations; 2]) -> Vec<String> {
     found
 }
 
-/// Captures of which one of tshark's two answers is another, and why: its table of conversations, or
-/// its fields. Of all others both say what records add up to.
+/// Captures of which one of tshark's two answers is another than ours, and why: its table of
+/// conversations, or its fields. Of all others both say what records add up to.
 const DIFFERENCES: [(&str, &str); 8] = [
     (
         "seladb_PcapPlusPlus--ip4_fragments.pcap",
