@@ -31,7 +31,13 @@ impl fmt::Display for Service {
 
 /// The name of a protocol, or its number.
 pub(crate) fn protocol(protocol: Protocol) -> String {
-    protocol.name().map_or_else(|| format!("IP protocol {}", protocol.0), ToOwned::to_owned)
+    match protocol {
+        Protocol(4) => "IPv4 in IP".to_owned(),
+        Protocol(41) => "IPv6 in IP".to_owned(),
+        _ => {
+            protocol.name().map_or_else(|| format!("IP protocol {}", protocol.0), ToOwned::to_owned)
+        }
+    }
 }
 
 #[cfg(test)]
