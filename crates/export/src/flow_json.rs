@@ -66,15 +66,8 @@ fn row(
     text(out, r#"{"timestamp":""#);
     clock.write(out, record.told);
     let ended = matches!(record.phase, Phase::End(_));
-    text(out, if ended { r#"","event_type":"flow""# } else { r#"","event_type":"flow_update""# });
-    text(out, r#","src_ip":""#);
-    field::address(out, record.client.ip());
-    text(out, r#"","src_port":"#);
-    field::number(out, record.client.port());
-    text(out, r#","dest_ip":""#);
-    field::address(out, record.server.ip());
-    text(out, r#"","dest_port":"#);
-    field::number(out, record.server.port());
+    text(out, if ended { r#"","event_type":"flow","# } else { r#"","event_type":"flow_update","# });
+    json::ends(out, record.client, record.server);
     text(out, r#","proto":""#);
     protocol(out, record.protocol);
     if !matches!(record.protocol, Protocol::ICMP | Protocol::ICMPV6) {

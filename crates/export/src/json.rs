@@ -28,7 +28,7 @@
 //! is no flow.
 
 use std::io::{self, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use vtap_flow::event::MAX_TAPS;
 use vtap_flow::{Event, Gap, Sink};
@@ -89,14 +89,8 @@ impl<W: Write> Sink for Json<W> {
 fn row(out: &mut Vec<u8>, clock: &mut Clock, ids: &mut Ids, event: &Event) {
     text(out, r#"{"timestamp":""#);
     clock.write(out, event.time);
-    text(out, r#"","event_type":"tcp","src_ip":""#);
-    field::address(out, event.src.ip());
-    text(out, r#"","src_port":"#);
-    field::number(out, event.src.port());
-    text(out, r#","dest_ip":""#);
-    field::address(out, event.dst.ip());
-    text(out, r#"","dest_port":"#);
-    field::number(out, event.dst.port());
+    text(out, r#"","event_type":"tcp","#);
+    ends(out, event.src, event.dst);
     text(out, r#","proto":"TCP","community_id":""#);
     ids.leave_room(out, Protocol::TCP, (event.src, event.dst));
     text(out, r#"","packet":"#);
@@ -110,6 +104,19 @@ fn row(out: &mut Vec<u8>, clock: &mut Clock, ids: &mut Ids, event: &Event) {
     taps(out, event.taps);
     tcp(out, event);
     text(out, "}\n");
+}
+
+/// Who sent, and to whom. Inline as a number is.
+#[inline(always)]
+pub(crate) fn ends(out: &mut Vec<u8>, src: SocketAddr, dst: SocketAddr) {
+    text(out, r#""src_ip":""#);
+    field::address(out, src.ip());
+    text(out, r#"","src_port":"#);
+    field::number(out, src.port());
+    text(out, r#","dest_ip":""#);
+    field::address(out, dst.ip());
+    text(out, r#"","dest_port":"#);
+    field::number(out, dst.port());
 }
 
 /// Of a source that was translated: the address behind it is that of the tap.
@@ -146,14 +153,9 @@ fn gap_row(out: &mut Vec<u8>, clock: &mut Clock, gap: &Gap) {
 }
 
 pub(crate) fn tunnel(out: &mut Vec<u8>, tunnel: &Tunnel) {
-    text(out, r#","tunnel":{"src_ip":""#);
-    field::address(out, tunnel.src);
-    text(out, r#"","src_port":"#);
-    field::number(out, tunnel.src_port);
-    text(out, r#","dest_ip":""#);
-    field::address(out, tunnel.dst);
-    text(out, r#"","dest_port":"#);
-    field::number(out, tunnel.dst_port);
+    text(out, r#","tunnel":{"#);
+    let [src, dst] = [(tunnel.src, tunnel.src_port), (tunnel.dst, tunnel.dst_port)];
+    ends(out, src.into(), dst.into());
     text(out, r#","vni":"#);
     field::number(out, tunnel.vni.get());
     text(out, r#","depth":"#);
