@@ -1,20 +1,15 @@
 //! What is counted of one flow for its [record](crate::record).
 
-use std::time::Duration;
-use std::{mem, slice};
-
-use prefetch_index::prefetch_index;
 use vtap_packet::tcp::Flags;
-use vtap_packet::{Mac, Seq, Timestamp, Tunnel};
+use vtap_packet::{Seq, Timestamp};
 
+use crate::details::Details;
 use crate::key::End;
 use crate::letters::{self, Letter, Letters};
 use crate::limits;
-use crate::read::{Observed, Occasion};
-use crate::record::{Ending, History, Traffic};
+use crate::read::Observed;
+use crate::record::{Ending, Traffic};
 use crate::segment::Segment;
-use crate::sight::TapId;
-use crate::wheel::Links;
 
 /// What most packets add to: one cache line beside those of the [flow](crate::flow::Flow).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +18,7 @@ pub(crate) struct Account {
     /// By [`End`].
     halves: [Half; 2],
     /// What was seen first; what finds no room goes on in [`Details`].
-    history: [Letter; 8],
+    pub(crate) history: [Letter; Self::LETTERS],
     /// Time of the last packet.
     pub(crate) last: Timestamp,
     /// Second in which the [wheel](crate::wheel) looks at it.
@@ -96,9 +91,12 @@ impl Half {
 }
 
 impl Account {
+    /// What most connections have: the opening, ACK, data and FIN of each end.
+    pub(crate) const LETTERS: usize = 8;
+
     pub(crate) const NONE: Self = Self {
         halves: [Half::NONE; 2],
-        history: [Letter::NONE; 8],
+        history: [Letter::NONE; Self::LETTERS],
         last: Timestamp::EPOCH,
         second: 0,
         closed: None,
@@ -144,10 +142,7 @@ impl Account {
             return false;
         }
         self.last = self.last.max(now);
-        half.packets += 1;
-        half.bytes += observed.len;
-        half.payload += observed.payload;
-        half.flags |= observed.flags;
+        half.take(observed);
         if has_data {
             half.next = segment.end;
         }
@@ -174,10 +169,7 @@ impl Account {
             return Counted { is_full: false, is_first: false, rest: Letters::NONE };
         };
         let is_first = half.letters.is_empty();
-        half.packets += 1;
-        half.bytes += observed.len;
-        half.payload += observed.payload;
-        half.flags |= observed.flags;
+        half.take(observed);
         let letters = match segment {
             Some(segment) => letters.with(half.send(segment)),
             None => letters,
@@ -251,6 +243,14 @@ impl Account {
 }
 
 impl Half {
+    #[inline(always)]
+    fn take(&mut self, observed: &Observed) {
+        self.packets += 1;
+        self.bytes += observed.len;
+        self.payload += observed.payload;
+        self.flags |= observed.flags;
+    }
+
     /// Takes note of the bytes of a segment; tells whether all of them were sent before.
     #[inline(always)]
     fn send(&mut self, segment: &Segment) -> Letters {
@@ -283,89 +283,5 @@ impl Segment {
     /// A byte of data alone: what probes a closed window, or keeps a connection alive.
     fn is_one_byte(&self) -> bool {
         self.end == self.seq + 1 && !self.flags.any(Flags::SYN | Flags::FIN)
-    }
-}
-
-/// What few packets add to: the first line is for those of a handshake, the second for the first
-/// packet of an end, the rest for what is told.
-#[derive(Debug)]
-#[repr(C, align(64))]
-pub(crate) struct Details {
-    pub(crate) syn: Option<Timestamp>,
-    pub(crate) syn_ack: Option<Duration>,
-    pub(crate) handshake: Option<Duration>,
-    pub(crate) links: Links,
-    pub(crate) invalid: u32,
-    pub(crate) midstream: bool,
-    /// The end that was told to be the client; `None` before anything was told.
-    pub(crate) client: Option<End>,
-    /// By [`End`].
-    pub(crate) macs: [Option<Macs>; 2],
-    /// Behind that of the account.
-    history: [Letter; History::LETTERS - 8],
-    /// By [`End`]: what was moved here, and what of that was told.
-    pub(crate) totals: [Traffic; 2],
-    pub(crate) told: [Traffic; 2],
-    /// By [`End`], moved here.
-    pub(crate) retransmissions: [u32; 2],
-    pub(crate) start: Timestamp,
-    /// When something was told last; `None` before it was told that the flow has begun.
-    pub(crate) told_at: Option<Timestamp>,
-    /// Number of the packet that began it.
-    pub(crate) packet: u64,
-    pub(crate) tunnel: Option<Tunnel>,
-}
-
-const _: () = assert!(mem::offset_of!(Details, macs) <= 64);
-const _: () = assert!(mem::offset_of!(Details, history) <= 128);
-
-/// Link addresses of the first packet of an end, and the tap that has shown it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Macs {
-    pub(crate) dst: Mac,
-    pub(crate) src: Mac,
-    pub(crate) tap: TapId,
-}
-
-impl Details {
-    pub(crate) const NONE: Self = Self {
-        totals: [Traffic { packets: 0, bytes: 0, payload: 0 }; 2],
-        told: [Traffic { packets: 0, bytes: 0, payload: 0 }; 2],
-        start: Timestamp::EPOCH,
-        told_at: None,
-        links: Links::UNLINKED,
-        packet: 0,
-        tunnel: None,
-        macs: [None; 2],
-        history: [Letter::NONE; History::LETTERS - 8],
-        retransmissions: [0; 2],
-        midstream: false,
-        client: None,
-        invalid: 0,
-        syn: None,
-        syn_ack: None,
-        handshake: None,
-    };
-
-    pub(crate) const fn begin(occasion: &Occasion) -> Self {
-        let Occasion { time: start, number: packet, tunnel } = *occasion;
-        Self { start, packet, tunnel, ..Self::NONE }
-    }
-
-    /// Asks for the first two lines.
-    #[inline(always)]
-    pub(crate) fn prefetch(&self) {
-        prefetch_index(slice::from_ref(&self.syn), 0);
-        prefetch_index(self.macs.as_slice(), 1);
-    }
-
-    /// Adds letters of an end for which the account has no room.
-    pub(crate) fn write(&mut self, from: End, letters: Letters) {
-        letters::write(&mut self.history, from, letters);
-    }
-
-    /// The history, of which the letters of the client are in upper case.
-    pub(crate) fn history(&self, account: &Account, client: End) -> History {
-        letters::history(account.history.iter().chain(&self.history), client)
     }
 }

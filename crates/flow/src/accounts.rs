@@ -8,10 +8,11 @@ mod tell;
 use prefetch_index::prefetch_index;
 use vtap_packet::{Mac, Timestamp};
 
-use crate::account::{Account, Counted, Details, MANY_BYTES, Macs};
+use crate::account::{Account, Counted, MANY_BYTES};
 use crate::cold::Cold;
 use crate::config::{Config, Copies as Limits};
 use crate::copies::Copies;
+use crate::details::{Details, Macs};
 use crate::flow::Flow;
 use crate::key::End;
 use crate::letters::Letters;

@@ -16,7 +16,7 @@
 //! | `flow`, `cold`, `opening`, `trace`, `rows` | one entry of the table; which event a segment makes; how many INVALID ones are written |
 //! | [`taps`], [`gap`], `sight` | who mirrors, and where a mirror shows nothing |
 //! | `copies`, `held`, `order` | packets seen more than once; segments that overtook another; rows in the order of packets nevertheless |
-//! | `letters`, `account`, `accounts`, `conn_state` | what is counted of a flow for its record, and when that is told |
+//! | `letters`, `account`, `details`, `accounts`, `conn_state` | what is counted of a flow for its record, and when that is told |
 //! | `table`, `index`, `wheel` | bounded storage, look-up, expiry on packet time |
 //! | [`tracker`], `judge` | the calling order and the batches; the verdict on each packet and its row |
 //! | [`skip`], [`stats`] | refusals by name, counters and their law |
@@ -39,6 +39,7 @@ pub mod config;
 mod conn_state;
 mod connection;
 mod copies;
+mod details;
 pub mod event;
 mod flow;
 mod fragments;

@@ -3,9 +3,10 @@
 use vtap_packet::{Protocol, Timestamp};
 
 use super::Accounts;
-use crate::account::{Account, Macs};
+use crate::account::Account;
 use crate::cold::Cold;
 use crate::conn_state;
+use crate::details::Macs;
 use crate::flow::Flow;
 use crate::key::End;
 use crate::record::{Half, Link, Phase, Record, Tcp, Traffic};
