@@ -63,10 +63,16 @@ impl Cards {
 
     /// Learns from a record, and tells what its tap sees.
     pub(crate) fn view(&mut self, record: &Record) -> View {
+        let mut proven = None;
         for sender in [Side::Client, Side::Server] {
-            if let Some(link) = link(record, sender) {
+            let Some(link) = link(record, sender) else { continue };
+            let tap = link.tap.filter(|_| !link.dst.is_group());
+            let card = tap.zip(by_address(record, sender, &link));
+            // Most often both directions prove one card.
+            if card.is_none() || card != proven {
                 self.learn(record, sender, &link);
             }
+            proven = card;
         }
         let mut leaves = [None; 2];
         let mut view = View::default();

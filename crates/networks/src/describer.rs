@@ -46,14 +46,24 @@ impl Describer {
     /// Learns from a record, and tells what is known of it.
     pub fn describe(&mut self, record: &Record) -> Description {
         let view = self.cards.view(record);
-        for neighbour in [view.to_server, view.to_client].into_iter().flatten() {
+        let (there, back) = (view.to_server, view.to_client);
+        // Most often it is one machine both ways.
+        let other = back.filter(|back| {
+            there.is_none_or(|there| (there.mac, there.far) != (back.mac, back.far))
+        });
+        for neighbour in [there, other].into_iter().flatten() {
             let far = address(record, neighbour.far);
             if !platform::owns(far) && !far.is_multicast() {
                 self.neighbours.carries(neighbour.mac, far, &self.networks);
             }
         }
-        let to_server = self.station(view.to_server);
-        let to_client = self.station(view.to_client);
+        let to_server = self.station(there);
+        let to_client = match (&to_server, back) {
+            (Some((there, station)), Some(back)) if there.mac == back.mac => {
+                Some((back, station.clone()))
+            }
+            _ => self.station(back),
+        };
         let asymmetric_path = match (&to_server, &to_client) {
             (Some((there, to)), Some((back, from))) => {
                 path::is_asymmetric((there, to), (back, from), &self.networks)
