@@ -86,9 +86,23 @@ pub(crate) fn hex(out: &mut Vec<u8>, byte: u8) {
 /// A byte in hexadecimal, two digits.
 #[inline]
 pub(crate) fn hex_digits(byte: u8) -> [u8; 2] {
-    // No branch: which digits they are, is as good as random.
-    [byte >> 4, byte & 0xf].map(|nibble| nibble + b'0' + (b'a' - b'0' - 10) * u8::from(nibble > 9))
+    HEX.get(usize::from(byte)).copied().unwrap_or_default()
 }
+
+/// Every byte in hexadecimal.
+static HEX: [[u8; 2]; 256] = {
+    const fn digit(nibble: u8) -> u8 {
+        if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
+    }
+    let mut bytes = [[0; 2]; 256];
+    let (mut rest, mut byte): (&mut [[u8; 2]], u8) = (&mut bytes, 0);
+    while let [first, others @ ..] = rest {
+        *first = [digit(byte >> 4), digit(byte & 0xf)];
+        rest = others;
+        byte = byte.wrapping_add(1);
+    }
+    bytes
+};
 
 /// Appends an address in its usual form: dotted decimal, or as RFC 5952 has it. Inline as
 /// [`number`] is.
@@ -183,6 +197,13 @@ mod tests {
             let expected = format!("{four:04}{:04}", 9_999 - four);
             let digits = eight_digits(four * 10_000 + 9_999 - four) | ZEROS;
             assert_eq!(digits.to_le_bytes(), expected.as_bytes());
+        }
+    }
+
+    #[test]
+    fn bytes_are_written_in_hexadecimal_as_the_standard_library_writes_them() {
+        for byte in 0..=255 {
+            assert_eq!(hex_digits(byte), format!("{byte:02x}").as_bytes());
         }
     }
 
