@@ -19,9 +19,7 @@ use crate::wheel::Links;
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Details {
-    pub(crate) syn: Option<Timestamp>,
-    pub(crate) syn_ack: Option<Duration>,
-    pub(crate) handshake: Option<Duration>,
+    pub(crate) handshake: Handshake,
     pub(crate) links: Links,
     pub(crate) invalid: u32,
     pub(crate) midstream: bool,
@@ -47,6 +45,22 @@ pub(crate) struct Details {
 const _: () = assert!(mem::offset_of!(Details, macs) <= 64);
 const _: () = assert!(mem::offset_of!(Details, history) <= 128);
 
+/// When each segment of a handshake was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Handshake {
+    pub(crate) syn: Option<Timestamp>,
+    pub(crate) syn_ack: Option<Timestamp>,
+    pub(crate) ack: Option<Timestamp>,
+}
+
+impl Handshake {
+    /// How long behind the SYN another segment of it was.
+    pub(crate) fn behind_syn(&self, segment: Option<Timestamp>) -> Option<Duration> {
+        let (syn, segment) = (self.syn?, segment?);
+        (syn <= segment).then(|| segment.since(syn))
+    }
+}
+
 /// Link addresses of the first packet of an end, and the tap that has shown it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Macs {
@@ -70,9 +84,7 @@ impl Details {
         midstream: false,
         client: None,
         invalid: 0,
-        syn: None,
-        syn_ack: None,
-        handshake: None,
+        handshake: Handshake { syn: None, syn_ack: None, ack: None },
     };
 
     pub(crate) const fn begin(occasion: &Occasion) -> Self {
@@ -83,7 +95,7 @@ impl Details {
     /// Asks for the first two lines.
     #[inline(always)]
     pub(crate) fn prefetch(&self) {
-        prefetch_index(slice::from_ref(&self.syn), 0);
+        prefetch_index(slice::from_ref(&self.handshake), 0);
         prefetch_index(self.macs.as_slice(), 1);
     }
 

@@ -79,8 +79,8 @@ impl Accounts {
             to_client,
             tcp: is_tcp.then(|| Tcp {
                 state: flow.state().state(),
-                handshake: details.handshake,
-                syn_ack: details.syn_ack,
+                handshake: details.handshake.behind_syn(details.handshake.ack),
+                syn_ack: details.handshake.behind_syn(details.handshake.syn_ack),
                 invalid: details.invalid,
             }),
             conn_state: conn_state::of(protocol, letters, packets),

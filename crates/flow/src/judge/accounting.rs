@@ -133,17 +133,18 @@ impl Judge {
             return Ok(());
         }
         let Some(details) = accounts.details(at) else { return Ok(()) };
-        details.invalid = details.invalid.saturating_add(u32::from(is_refused));
-        details.midstream |= midstream;
+        // The line may be far away: it is written to, but nothing waits for what it holds.
+        if is_refused {
+            details.invalid = details.invalid.saturating_add(1);
+        }
+        if midstream {
+            details.midstream = true;
+        }
         match judged.row {
             Some(Row { retransmission: true, .. }) | None => {}
-            Some(Row { flag: EventFlag::Syn, .. }) => details.syn = Some(now),
-            Some(Row { flag: EventFlag::SynAck, .. }) => {
-                details.syn_ack = details.syn.map(|syn| now.since(syn));
-            }
-            Some(Row { flag: EventFlag::Ack, .. }) => {
-                details.handshake = details.syn.map(|syn| now.since(syn));
-            }
+            Some(Row { flag: EventFlag::Syn, .. }) => details.handshake.syn = Some(now),
+            Some(Row { flag: EventFlag::SynAck, .. }) => details.handshake.syn_ack = Some(now),
+            Some(Row { flag: EventFlag::Ack, .. }) => details.handshake.ack = Some(now),
             Some(_) => {}
         }
         Ok(())
