@@ -105,6 +105,14 @@ impl Accounts {
         }
     }
 
+    /// Asks for all that is [told](Self::tell) of the flow at a place, if there is one.
+    pub(crate) fn prefetch_whole(&self, at: u32) {
+        self.prefetch(at);
+        if let Some(details) = self.places.details.get(at as usize) {
+            details.prefetch_whole();
+        }
+    }
+
     /// Counts a segment that an established connection expects.
     #[inline(always)]
     pub(crate) fn follow(&mut self, at: u32, seen: Seen<'_>) {
@@ -241,11 +249,11 @@ impl Accounts {
         self.tell(at, now, Phase::End(ending), (flow, cold, taps))
     }
 
-    /// The next account that is to be looked at by `now`.
-    pub(crate) fn next_due(&mut self, now: Timestamp) -> Option<u32> {
+    /// The next account that is to be looked at by `now`, and which is likely to follow.
+    pub(crate) fn next_due(&mut self, now: Timestamp) -> Option<(u32, Option<u32>)> {
         loop {
             if let Some(at) = self.wheel.pop(&mut self.places) {
-                return Some(at);
+                return Some((at, self.wheel.follows()));
             }
             if !self.wheel.turn(now) {
                 return None;
@@ -282,8 +290,13 @@ impl Accounts {
     }
 
     /// Those that have not ended: the packets that began them, and their places. With the latest
-    /// packet time that is known of any.
-    pub(crate) fn left(&self) -> (Vec<(u64, u32)>, Timestamp) {
+    /// packet time that is known of any. None is due any more.
+    pub(crate) fn left(&mut self) -> (Vec<(u64, u32)>, Timestamp) {
+        // Each could be taken off by itself, and its neighbours in the wheel looked for.
+        self.wheel = Wheel::new();
+        for details in &mut self.places.details {
+            details.links = Links::UNLINKED;
+        }
         let Places { accounts, details } = &self.places;
         let open = || accounts.iter().zip(details).zip(0..).filter(|((one, _), _)| !one.is_empty());
         let latest = open().map(|((account, _), _)| account.last).fold(self.latest, Ord::max);

@@ -99,6 +99,14 @@ impl Details {
         prefetch_index(self.macs.as_slice(), 1);
     }
 
+    /// Asks for all of it.
+    pub(crate) fn prefetch_whole(&self) {
+        self.prefetch();
+        prefetch_index(slice::from_ref(&self.totals), 0);
+        prefetch_index(self.told.as_slice(), 1);
+        prefetch_index(slice::from_ref(&self.tunnel), 0);
+    }
+
     /// Adds letters of an end for which the account has no room.
     pub(crate) fn write(&mut self, from: End, letters: Letters) {
         letters::write(&mut self.history, from, letters);

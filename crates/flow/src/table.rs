@@ -111,6 +111,14 @@ impl Table {
         prefetch_index(&self.slab.cold, at as usize);
     }
 
+    /// Asks for all that is held of the flow at a place.
+    pub(crate) fn prefetch_whole(&self, at: u32) {
+        if let Some(flow) = self.slab.flows.get(at as usize) {
+            flow.prefetch();
+        }
+        self.prefetch_cold(at);
+    }
+
     #[inline]
     pub(crate) fn flow(&mut self, at: u32) -> Option<&mut Flow> {
         self.slab.flows.get_mut(at as usize)

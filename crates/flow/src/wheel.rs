@@ -157,6 +157,11 @@ impl Wheel {
         Some(at)
     }
 
+    /// What [`pop`](Self::pop) gives next, if it is known.
+    pub(crate) fn follows(&self) -> Option<u32> {
+        (self.taken != NIL).then_some(self.taken)
+    }
+
     fn second_for(&self, now: Timestamp, deadline: Timestamp) -> u32 {
         let soonest = self.looked_at.unwrap_or(0).max(seconds(now)).saturating_add(1);
         let latest = soonest.saturating_add(SLOTS - 2);

@@ -21,6 +21,9 @@ use crate::table::Full;
 use crate::trace::Row;
 use crate::verdict::{Note, Outcome, StateAfter, Verdict};
 
+/// How many flows ahead of the one that is told memory is asked for.
+const TOLD_AHEAD: usize = 4;
+
 /// What was made of a segment.
 pub(super) struct Judged<'a> {
     pub(super) before: &'a Before,
@@ -212,7 +215,12 @@ impl Judge {
     /// Tells what is to be told by `now` of flows that go on, or of which nothing was heard.
     pub(super) fn look<S: Sink>(&mut self, now: Timestamp, sink: &mut S) -> Result<(), S::Error> {
         let Self { accounts: Some(accounts), table, taps, .. } = self else { return Ok(()) };
-        while let Some(at) = accounts.next_due(now) {
+        while let Some((at, follows)) = accounts.next_due(now) {
+            // Memory brings what is told next while this is told.
+            if let Some(next) = follows {
+                table.prefetch_whole(next);
+                accounts.prefetch_whole(next);
+            }
             if let Some((flow, cold)) = table.entry(at)
                 && let Some(record) = accounts.look(at, now, (flow, cold, taps))
             {
@@ -247,7 +255,13 @@ impl Judge {
         let Some(accounts) = &mut self.accounts else { return Ok(()) };
         let (mut left, now) = accounts.left();
         left.sort_unstable();
-        for (_, at) in left {
+        for (number, &(_, at)) in left.iter().enumerate() {
+            if let (Some(accounts), Some(&(_, next))) =
+                (&self.accounts, left.get(number + TOLD_AHEAD))
+            {
+                self.table.prefetch_whole(next);
+                accounts.prefetch_whole(next);
+            }
             self.end(at, now, Some(Ending::CaptureEnd), sink)?;
         }
         Ok(())
