@@ -66,13 +66,16 @@ impl Cards {
         let mut proven = None;
         for sender in [Side::Client, Side::Server] {
             let Some(link) = link(record, sender) else { continue };
-            let tap = link.tap.filter(|_| !link.dst.is_group());
-            let card = tap.zip(by_address(record, sender, &link));
-            // Most often both directions prove one card.
-            if card.is_none() || card != proven {
-                self.learn(record, sender, &link);
+            let Some(tap) = link.tap.filter(|_| !link.dst.is_group()) else { continue };
+            match by_address(record, sender, &link) {
+                // Most often both directions prove one card.
+                Some(mac) if proven == Some((tap, mac)) => {}
+                Some(mac) => {
+                    self.0.put(tap, Card::Known(mac));
+                    proven = Some((tap, mac));
+                }
+                None => self.narrow(tap, &link),
             }
-            proven = card;
         }
         let mut leaves = [None; 2];
         let mut view = View::default();
@@ -115,12 +118,8 @@ impl Cards {
         }
     }
 
-    fn learn(&mut self, record: &Record, sender: Side, link: &Link) {
-        let Some(tap) = link.tap.filter(|_| !link.dst.is_group()) else { return };
-        if let Some(mac) = by_address(record, sender, link) {
-            self.0.put(tap, Card::Known(mac));
-            return;
-        }
+    /// Learns from a packet that does not tell by itself which of its two cards the tap's is.
+    fn narrow(&mut self, tap: IpAddr, link: &Link) {
         let ends = [link.src, link.dst];
         let known = self.0.get(&tap).copied();
         let now = match known {

@@ -48,20 +48,18 @@ impl Describer {
         let view = self.cards.view(record);
         let (there, back) = (view.to_server, view.to_client);
         // Most often it is one machine both ways.
-        let other = back.filter(|back| {
-            there.is_none_or(|there| (there.mac, there.far) != (back.mac, back.far))
-        });
-        for neighbour in [there, other].into_iter().flatten() {
+        let is_one = there
+            .zip(back)
+            .is_some_and(|(there, back)| (there.mac, there.far) == (back.mac, back.far));
+        for neighbour in [there, back.filter(|_| !is_one)].into_iter().flatten() {
             let far = address(record, neighbour.far);
             if !platform::owns(far) && !far.is_multicast() {
                 self.neighbours.carries(neighbour.mac, far, &self.networks);
             }
         }
         let to_server = self.station(there);
-        let to_client = match (&to_server, back) {
-            (Some((there, station)), Some(back)) if there.mac == back.mac => {
-                Some((back, station.clone()))
-            }
+        let to_client = match &to_server {
+            Some((_, station)) if is_one => back.map(|back| (back, station.clone())),
             _ => self.station(back),
         };
         let asymmetric_path = match (&to_server, &to_client) {
