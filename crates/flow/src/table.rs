@@ -99,10 +99,16 @@ impl Table {
     #[inline(always)]
     pub(crate) fn locate(&self, hash: u64) -> u32 {
         let at = self.index.find(hash, |_| true).unwrap_or(u32::MAX);
+        self.prefetch(at);
+        at
+    }
+
+    /// Asks for what most packets need of the flow at a place.
+    #[inline(always)]
+    fn prefetch(&self, at: u32) {
         if let Some(flow) = self.slab.flows.get(at as usize) {
             flow.prefetch();
         }
-        at
     }
 
     /// Asks for what few packets need of the flow at a place.
@@ -113,9 +119,7 @@ impl Table {
 
     /// Asks for all that is held of the flow at a place.
     pub(crate) fn prefetch_whole(&self, at: u32) {
-        if let Some(flow) = self.slab.flows.get(at as usize) {
-            flow.prefetch();
-        }
+        self.prefetch(at);
         self.prefetch_cold(at);
     }
 

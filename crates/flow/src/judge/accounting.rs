@@ -5,7 +5,7 @@ use vtap_packet::Timestamp;
 use super::Judge;
 use super::case::Before;
 use super::segments::Attempt;
-use crate::accounts::Seen;
+use crate::accounts::{Accounts, Seen};
 use crate::copies::Sighting;
 use crate::event::EventFlag;
 use crate::flow::{Life, Taken};
@@ -17,7 +17,7 @@ use crate::record::{Ending, Record};
 use crate::segment::Segment;
 use crate::sink::Sink;
 use crate::state::State;
-use crate::table::Full;
+use crate::table::{Full, Table};
 use crate::trace::Row;
 use crate::verdict::{Note, Outcome, StateAfter, Verdict};
 
@@ -75,6 +75,12 @@ impl Judged<'_> {
             None => (letters, segment),
         }
     }
+}
+
+/// Asks for all that is told of a flow, so that memory brings it while others are told.
+fn prefetch(table: &Table, accounts: &Accounts, at: u32) {
+    table.prefetch_whole(at);
+    accounts.prefetch_whole(at);
 }
 
 impl<'a> Seen<'a> {
@@ -216,10 +222,8 @@ impl Judge {
     pub(super) fn look<S: Sink>(&mut self, now: Timestamp, sink: &mut S) -> Result<(), S::Error> {
         let Self { accounts: Some(accounts), table, taps, .. } = self else { return Ok(()) };
         while let Some((at, follows)) = accounts.next_due(now) {
-            // Memory brings what is told next while this is told.
             if let Some(next) = follows {
-                table.prefetch_whole(next);
-                accounts.prefetch_whole(next);
+                prefetch(table, accounts, next);
             }
             if let Some((flow, cold)) = table.entry(at)
                 && let Some(record) = accounts.look(at, now, (flow, cold, taps))
@@ -259,8 +263,7 @@ impl Judge {
             if let (Some(accounts), Some(&(_, next))) =
                 (&self.accounts, left.get(number + TOLD_AHEAD))
             {
-                self.table.prefetch_whole(next);
-                accounts.prefetch_whole(next);
+                prefetch(&self.table, accounts, next);
             }
             self.end(at, now, Some(Ending::CaptureEnd), sink)?;
         }
