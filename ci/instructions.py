@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Instructions that a packet costs, against benches/instructions.txt: ci/instructions.py [--bless]
+"""Instructions that a packet costs, against benches/instructions.txt: ci/instructions.py [--bless | --build]
 
 Counts do not depend on what else the machine does, so unlike times they can be judged in a check. Each stage runs under
 valgrind for two numbers of packets; the difference belongs to the packets alone. What is left to chance is the seed of the
@@ -83,6 +83,9 @@ def main():
     other = [f"{name} {value}, not {known[name]}" for name, value in here.items() if known[name] != value]
     if other:
         print(f"instructions: skipped: figures are of another compiler ({'; '.join(other)})")
+        return
+    if sys.argv[1:] == ["--build"]:
+        build()
         return
     judge(known)
 
