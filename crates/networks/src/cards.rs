@@ -63,25 +63,29 @@ impl Cards {
 
     /// Learns from a record, and tells what its tap sees.
     pub(crate) fn view(&mut self, record: &Record) -> View {
-        let mut proven = None;
-        for sender in [Side::Client, Side::Server] {
-            let Some(link) = link(record, sender) else { continue };
+        let links = [(Side::Client, record.to_server.link), (Side::Server, record.to_client.link)];
+        let links = links.map(|(sender, link)| {
+            let link = link?;
+            Some((sender, link, by_address(record, sender, &link)))
+        });
+        let mut known = None;
+        for (_, link, proven) in links.iter().flatten() {
             let Some(tap) = link.tap.filter(|_| !link.dst.is_group()) else { continue };
-            match by_address(record, sender, &link) {
+            match *proven {
                 // Most often both directions prove one card.
-                Some(mac) if proven == Some((tap, mac)) => {}
+                Some(mac) if known == Some((tap, mac)) => {}
                 Some(mac) => {
                     self.0.put(tap, Card::Known(mac));
-                    proven = Some((tap, mac));
+                    known = Some((tap, mac));
                 }
-                None => self.narrow(tap, &link),
+                None => self.narrow(tap, link),
             }
         }
         let mut leaves = [None; 2];
         let mut view = View::default();
-        for (sender, leaves) in [Side::Client, Side::Server].into_iter().zip(&mut leaves) {
-            let Some(link) = link(record, sender) else { continue };
-            let Some(card) = self.card(record, sender, &link) else { continue };
+        for (link, leaves) in links.into_iter().zip(&mut leaves) {
+            let Some((sender, link, proven)) = link else { continue };
+            let Some(card) = proven.or_else(|| self.card(&link)) else { continue };
             let is_next = card == link.src;
             let (mac, far) = if is_next { (link.dst, sender.peer()) } else { (link.src, sender) };
             *leaves = Some(is_next);
@@ -107,11 +111,8 @@ impl Cards {
         view
     }
 
-    /// The card of the tap that has shown a packet.
-    fn card(&mut self, record: &Record, sender: Side, link: &Link) -> Option<Mac> {
-        if let Some(card) = by_address(record, sender, link) {
-            return Some(card);
-        }
+    /// The card of the tap that has shown a packet, of which the packet's addresses say nothing.
+    fn card(&mut self, link: &Link) -> Option<Mac> {
         match self.0.get(&link.tap?)? {
             Card::Known(mac) => [link.src, link.dst].contains(mac).then_some(*mac),
             Card::Either(..) => None,
@@ -134,14 +135,6 @@ impl Cards {
             Some(Card::Known(_)) | None => Card::Either(link.src, link.dst),
         };
         self.0.put(tap, now);
-    }
-}
-
-/// The link addresses of the first packet that a side sent.
-fn link(record: &Record, sender: Side) -> Option<Link> {
-    match sender {
-        Side::Client => record.to_server.link,
-        Side::Server => record.to_client.link,
     }
 }
 
