@@ -14,16 +14,18 @@
 //!         "handshake":0.000812345,"syn_ack":0.000512000,"retransmissions_toserver":0,
 //!         "retransmissions_toclient":1,"invalid":0},
 //!  "conn_state":"SF","history":"ShADadfFT",
-//!  "ether":{"toserver":{"src_mac":"00:22:48:71:c2:05","dest_mac":"00:22:48:71:c2:99"},
-//!           "toclient":{"src_mac":"00:22:48:71:c2:99","dest_mac":"00:22:48:71:c2:05"}},
+//!  "ether":{"src_macs":["00:22:48:71:c2:05"],"dest_macs":["00:22:48:71:c2:99"]},
 //!  "dest_name":"www.example.com","via":{"toserver":"firewall"},"flow_type":"IntraVNet",
 //!  "direction":"outbound"}
 //! ```
 //!
 //! Source and destination are client and server of the flow. `timestamp` is the packet time at which
 //! the row was told, behind `flow.end` by as long as it took to know that nothing follows. `age` and
-//! `duration` are seconds from first to last packet. Keys come in this order, on one line, and are
-//! absent where there is nothing to say.
+//! `duration` are seconds from first to last packet. `src_macs` are the cards that the client's side
+//! has shown: the sender of the first packet to the server and then, if it is another, the receiver
+//! of the first packet to the client; `dest_macs` in the same order those of the server's side.
+//!
+//! Keys come in this order, on one line, and are absent where there is nothing to say.
 //!
 //! A flow that goes on has a row of `event_type` `flow_update` every five minutes, whose counters are
 //! of the packets since the last one: a sum over rows of `flow` counts every packet once, and so
@@ -32,7 +34,7 @@
 use std::io::{self, Write};
 
 use vtap_flow::record::{Half, Link, Phase, Record};
-use vtap_networks::{Description, Direction, End, FlowType};
+use vtap_networks::{Description, Direction, End, FlowType, Way};
 use vtap_packet::{Mac, Protocol};
 
 use crate::clock::Clock;
@@ -101,34 +103,9 @@ fn row(
         text(out, missing.name());
         text(out, r#"""#);
     }
-    by_direction(out, r#","ether":{"#, [record.to_server.link, record.to_client.link], ether);
+    ether(out, record.to_server.link, record.to_client.link);
     described(out, description);
     text(out, "}\n");
-}
-
-/// What was seen to the server and to the client, if either was, in an object that begins with
-/// `begin`.
-fn by_direction<T>(
-    out: &mut Vec<u8>,
-    begin: &str,
-    [to_server, to_client]: [Option<T>; 2],
-    write: impl Fn(&mut Vec<u8>, T),
-) {
-    let both = to_server.is_some() && to_client.is_some();
-    if to_server.is_none() && to_client.is_none() {
-        return;
-    }
-    text(out, begin);
-    if let Some(seen) = to_server {
-        text(out, r#""toserver":"#);
-        write(out, seen);
-    }
-    text(out, if both { "," } else { "" });
-    if let Some(seen) = to_client {
-        text(out, r#""toclient":"#);
-        write(out, seen);
-    }
-    text(out, "}");
 }
 
 /// By number where it has no name.
@@ -217,12 +194,25 @@ fn tcp(out: &mut Vec<u8>, record: &Record) {
     text(out, "}");
 }
 
-fn ether(out: &mut Vec<u8>, Link { src, dst, .. }: Link) {
-    text(out, r#"{"src_mac":"#);
-    mac(out, src);
-    text(out, r#","dest_mac":"#);
-    mac(out, dst);
-    text(out, "}");
+/// The cards at both ends of a flow's links.
+fn ether(out: &mut Vec<u8>, to_server: Option<Link>, to_client: Option<Link>) {
+    let sides = match (to_server, to_client) {
+        (Some(there), Some(back)) => [(there.src, back.dst), (there.dst, back.src)],
+        (Some(there), None) => [(there.src, there.src), (there.dst, there.dst)],
+        (None, Some(back)) => [(back.dst, back.dst), (back.src, back.src)],
+        (None, None) => return,
+    };
+    for ((first, second), begin) in
+        sides.into_iter().zip([r#","ether":{"src_macs":["#, r#"],"dest_macs":["#])
+    {
+        text(out, begin);
+        mac(out, first);
+        if second != first {
+            text(out, ",");
+            mac(out, second);
+        }
+    }
+    text(out, "]}");
 }
 
 fn mac(out: &mut Vec<u8>, Mac([a, b, c, d, e, f]): Mac) {
@@ -254,8 +244,7 @@ fn described(out: &mut Vec<u8>, description: &Description) {
             let _ = write!(out, r#","{side}_on_premises":true"#);
         }
     }
-    let ways = [&description.to_server, &description.to_client];
-    by_direction(out, r#","via":{"#, ways.map(|way| way.via.as_deref()), foreign);
+    via(out, [&description.to_server, &description.to_client]);
     if description.asymmetric_path {
         text(out, r#","asymmetric_path":true"#);
     }
@@ -272,6 +261,22 @@ fn described(out: &mut Vec<u8>, description: &Description) {
                 Direction::Outbound => r#","direction":"outbound""#,
             },
         );
+    }
+}
+
+/// The gateways on the way to the server and on the way to the client, where any is known.
+fn via(out: &mut Vec<u8>, ways: [&Way; 2]) {
+    let mut before = r#","via":{"#;
+    for (way, key) in ways.into_iter().zip([r#""toserver":"#, r#""toclient":"#]) {
+        if let Some(gateway) = &way.via {
+            text(out, before);
+            text(out, key);
+            foreign(out, gateway);
+            before = ",";
+        }
+    }
+    if before == "," {
+        text(out, "}");
     }
 }
 
