@@ -34,6 +34,15 @@ pub(crate) fn number(out: &mut Vec<u8>, number: impl Into<u64>) {
     }
 }
 
+/// As [`number`], for what has one digit nearly always.
+#[inline(always)]
+pub(crate) fn small_number(out: &mut Vec<u8>, small: impl Into<u64>) {
+    match small.into() {
+        small @ 0..10 => out.push(b'0' + (small % 10) as u8),
+        small => number(out, small),
+    }
+}
+
 #[cold]
 fn long_number(out: &mut Vec<u8>, long: u64) {
     number(out, long / EIGHT_DIGITS);
@@ -70,12 +79,11 @@ const fn eight_digits(number: u64) -> u64 {
 
 /// Appends a span in seconds, to the millisecond.
 pub(crate) fn seconds(out: &mut Vec<u8>, span: Duration) {
-    number(out, span.as_secs());
-    out.push(b'.');
-    // Three digits behind a one.
-    let begin = out.len();
-    number(out, 1000 + span.subsec_millis());
-    out.remove(begin);
+    small_number(out, span.as_secs());
+    let millis = span.subsec_millis();
+    let [hundreds, tens, ones] =
+        [millis / 100, millis / 10, millis].map(|by| b'0' + (by % 10) as u8);
+    out.extend_from_slice(&[b'.', hundreds, tens, ones]);
 }
 
 /// Appends a byte in hexadecimal, two digits.
@@ -185,8 +193,10 @@ mod tests {
         let powers = (0..20).map(|exponent| 10_u64.pow(exponent));
         let near = powers.flat_map(|power| [power - 1, power, power + 1, power / 8, power / 7]);
         for value in near.chain(0..100_000).chain([u64::MAX]) {
-            let mut out = Vec::new();
+            let (mut out, mut small) = (Vec::new(), Vec::new());
             number(&mut out, value);
+            small_number(&mut small, value);
+            assert_eq!(out, small);
             assert_eq!(String::from_utf8(out).unwrap(), value.to_string());
         }
     }

@@ -52,15 +52,13 @@ impl<W: Write> json::Json<W> {
         if record.phase == Phase::Begin {
             return Ok(());
         }
-        let [starts, ends] = &mut self.flow_clocks;
-        let clocks = [&mut self.clock, starts, ends];
-        self.batch.row(|out, ids| row(out, clocks, ids, record, description))
+        self.batch.row(|out, ids| row(out, &mut self.clock, ids, record, description))
     }
 }
 
 fn row(
     out: &mut Vec<u8>,
-    [clock, starts, ends]: [&mut Clock; 3],
+    clock: &mut Clock,
     ids: &mut Ids,
     record: &Record,
     description: &Description,
@@ -88,7 +86,7 @@ fn row(
             json::nat(out, envelope);
         }
     }
-    counters(out, [starts, ends], record);
+    counters(out, clock, record);
     tcp(out, record);
     text(out, r#","conn_state":""#);
     text(out, record.conn_state.name());
@@ -116,7 +114,7 @@ pub(crate) fn protocol(out: &mut Vec<u8>, protocol: Protocol) {
     }
 }
 
-fn counters(out: &mut Vec<u8>, [starts, ends]: [&mut Clock; 2], record: &Record) {
+fn counters(out: &mut Vec<u8>, clock: &mut Clock, record: &Record) {
     let ended = matches!(record.phase, Phase::End(_));
     let of = |half: &Half| if ended { half.total } else { half.since };
     let (to_server, to_client) = (of(&record.to_server), of(&record.to_client));
@@ -134,11 +132,11 @@ fn counters(out: &mut Vec<u8>, [starts, ends]: [&mut Clock; 2], record: &Record)
     field::number(out, to_client.payload);
     let age = record.end.since(record.start);
     text(out, r#","start":""#);
-    starts.write(out, record.start);
+    clock.write(out, record.start);
     text(out, r#"","end":""#);
-    ends.write(out, record.end);
+    clock.write(out, record.end);
     text(out, r#"","age":"#);
-    field::number(out, age.as_secs());
+    field::small_number(out, age.as_secs());
     text(out, r#","duration":"#);
     field::seconds(out, age);
     text(out, r#","state":""#);
@@ -186,11 +184,11 @@ fn tcp(out: &mut Vec<u8>, record: &Record) {
         }
     }
     text(out, r#","retransmissions_toserver":"#);
-    field::number(out, to_server.retransmissions);
+    field::small_number(out, to_server.retransmissions);
     text(out, r#","retransmissions_toclient":"#);
-    field::number(out, to_client.retransmissions);
+    field::small_number(out, to_client.retransmissions);
     text(out, r#","invalid":"#);
-    field::number(out, tcp.invalid);
+    field::small_number(out, tcp.invalid);
     text(out, "}");
 }
 
@@ -282,11 +280,7 @@ fn via(out: &mut Vec<u8>, ways: [&Way; 2]) {
 
 /// A string that is not ours, with what JSON has to have escaped.
 fn foreign(out: &mut Vec<u8>, value: &str) {
-    // No branch, so that many bytes are looked at in one step.
-    let is_plain = |all: bool, &byte: &u8| {
-        all & matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\')
-    };
-    if value.as_bytes().iter().fold(true, is_plain) {
+    if is_plain(value.as_bytes()) {
         text(out, "\"");
         text(out, value);
         text(out, "\"");
@@ -294,4 +288,44 @@ fn foreign(out: &mut Vec<u8>, value: &str) {
     }
     // Writing to a vector cannot fail.
     let _ = serde_json::to_writer(out, value);
+}
+
+/// Whether JSON has a string as it is, and all of it is ASCII. Many bytes are looked at in one step,
+/// some of them twice.
+fn is_plain(value: &[u8]) -> bool {
+    // No branch within.
+    fn are_plain(bytes: &[u8]) -> bool {
+        bytes.iter().fold(true, |all, &byte| {
+            all & matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\')
+        })
+    }
+    let (chunks, _) = value.as_chunks::<16>();
+    match value.last_chunk::<16>() {
+        Some(last) => chunks.iter().chain([last]).all(|chunk| are_plain(chunk)),
+        None => are_plain(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_escaped_wherever_they_have_to_be() {
+        for len in 0..50 {
+            let plain = "n".repeat(len);
+            for strange in ['"', '\\', '\n', '\0', '\u{7f}', 'ü', '}'] {
+                for at in 0..=len {
+                    let mut name = plain.clone();
+                    name.insert(at, strange);
+                    let mut out = Vec::new();
+                    foreign(&mut out, &name);
+                    assert_eq!(
+                        String::from_utf8(out).unwrap(),
+                        serde_json::to_string(&name).unwrap()
+                    );
+                }
+            }
+        }
+    }
 }

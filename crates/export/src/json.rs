@@ -44,15 +44,12 @@ use crate::field::{self, text};
 pub struct Json<W> {
     pub(crate) batch: Batch<W>,
     pub(crate) clock: Clock,
-    /// Of the beginnings and ends of flows, which lie in other seconds.
-    pub(crate) flow_clocks: [Clock; 2],
 }
 
 impl<W: Write> Json<W> {
     /// Writes to `writer`, which needs no buffer of its own.
     pub fn new(writer: W) -> Self {
-        let flow_clocks = [Clock::new(), Clock::new()];
-        Self { batch: Batch::new(writer, ""), clock: Clock::new(), flow_clocks }
+        Self { batch: Batch::new(writer, ""), clock: Clock::new() }
     }
 
     /// Writes what was gathered and flushes the writer.
