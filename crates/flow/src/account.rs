@@ -1,9 +1,11 @@
 //! What is counted of one flow for its [record](crate::record).
 
+use std::hint::select_unpredictable;
+
 use vtap_packet::tcp::Flags;
 use vtap_packet::{Seq, Timestamp};
 
-use crate::details::Details;
+use crate::details::Moved;
 use crate::key::End;
 use crate::letters::{self, Letter, Letters};
 use crate::limits;
@@ -78,7 +80,7 @@ impl Half {
     /// Whether what was counted has to be moved.
     #[inline(always)]
     const fn is_full(&self) -> bool {
-        self.bytes >= MANY_BYTES || self.packets >= MANY_PACKETS
+        (self.bytes >= MANY_BYTES) | (self.packets >= MANY_PACKETS)
     }
 
     const fn traffic(&self) -> Traffic {
@@ -132,20 +134,18 @@ impl Account {
     ) -> bool {
         #[cfg(debug_assertions)]
         let mut general = self.clone();
-        // No branch: which end it is, is as good as random.
+        // No branch: which end it is, and whether it has data, is as good as random.
         let Some(half) = self.halves.get_mut(observed.from as usize) else { return false };
         let has_data = observed.payload > 0;
-        let says = if has_data { Letters::DATA } else { Letters::ACK };
-        let goes_on = !has_data || half.has_next && segment.end.after(half.next);
+        let says = select_unpredictable(has_data, Letters::DATA, Letters::ACK);
+        let goes_on = !has_data | (half.has_next & segment.end.after(half.next));
         let fits = observed.len < MANY_BYTES && !half.is_full();
-        if !goes_on || !fits || segment.window == 0 || !half.letters.has(says) {
+        if !(goes_on & half.letters.has(says)) || !fits || segment.window == 0 {
             return false;
         }
         self.last = self.last.max(now);
         half.take(observed);
-        if has_data {
-            half.next = segment.end;
-        }
+        half.next = select_unpredictable(has_data, segment.end, half.next);
         #[cfg(debug_assertions)]
         {
             let counted = general.count(now, observed, says, Some(segment));
@@ -184,12 +184,19 @@ impl Account {
         letters::write(&mut self.history, from, new)
     }
 
-    /// Moves what was counted of each end.
-    pub(crate) fn move_to(&mut self, details: &mut Details) {
-        let Details { totals, retransmissions, .. } = details;
-        for ((half, total), again) in self.halves.iter_mut().zip(totals).zip(retransmissions) {
+    /// Adds what was counted of each end.
+    pub(crate) fn add_to(&self, moved: &mut Moved) {
+        let Moved { totals, retransmissions, .. } = moved;
+        for ((half, total), again) in self.halves.iter().zip(totals).zip(retransmissions) {
             *total += half.traffic();
             *again = again.saturating_add(half.retransmissions.into());
+        }
+    }
+
+    /// Moves what was counted of each end.
+    pub(crate) fn move_to(&mut self, moved: &mut Moved) {
+        self.add_to(moved);
+        for half in &mut self.halves {
             *half = Half { packets: 0, bytes: 0, payload: 0, retransmissions: 0, ..*half };
         }
     }

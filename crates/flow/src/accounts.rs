@@ -18,9 +18,10 @@ use crate::key::End;
 use crate::letters::Letters;
 use crate::limits;
 use crate::read::{Observed, Occasion};
-use crate::record::{Ending, Phase, Record, Traffic};
+use crate::record::{Ending, Phase, Traffic};
 use crate::segment::Segment;
 use crate::sight::TapId;
+use crate::sink::Sink;
 use crate::stats::Recorded;
 use crate::taps::Taps;
 use crate::wheel::{Linked, Links, Wheel};
@@ -29,6 +30,7 @@ use crate::wheel::{Linked, Links, Wheel};
 pub(crate) struct Accounts {
     places: Places,
     wheel: Wheel,
+    is_ending: bool,
     pub(crate) recorded: Recorded,
     /// Packet time at which something was told last.
     latest: Timestamp,
@@ -85,6 +87,7 @@ impl Accounts {
         Self {
             places,
             wheel: Wheel::new(),
+            is_ending: false,
             recorded: Recorded::default(),
             latest: Timestamp::EPOCH,
             corrupt: Copies::new(copies),
@@ -113,23 +116,24 @@ impl Accounts {
         }
     }
 
-    /// Counts a segment that an established connection expects.
+    /// Counts a segment that an established connection expects. False, with nothing changed, for
+    /// those that [`follow_rarer`](Self::follow_rarer) takes.
     #[inline(always)]
-    pub(crate) fn follow(&mut self, at: u32, seen: Seen<'_>) {
-        let Seen { occasion, observed, segment, .. } = seen;
-        if let Some(account) = self.places.accounts.get_mut(at as usize)
-            && let Some(segment) = segment
-            && account.follow(occasion.time, observed, segment)
-        {
-            self.recorded.packets += 1;
-        } else {
-            self.follow_rarer(at, seen);
-        }
+    pub(crate) fn follow(
+        &mut self,
+        at: u32,
+        now: Timestamp,
+        observed: &Observed,
+        segment: &Segment,
+    ) -> bool {
+        let account = self.places.accounts.get_mut(at as usize);
+        let follows = account.is_some_and(|account| account.follow(now, observed, segment));
+        self.recorded.packets += u64::from(follows);
+        follows
     }
 
-    /// Counts what [`Account::follow`] leaves.
     #[inline(never)]
-    fn follow_rarer(&mut self, at: u32, seen: Seen<'_>) {
+    pub(crate) fn follow_rarer(&mut self, at: u32, seen: Seen<'_>) {
         let is_new = self.open(at).is_none();
         self.count(at, seen, Letters::of(seen.observed));
         if is_new && let Some(details) = self.details(at) {
@@ -142,26 +146,40 @@ impl Accounts {
     #[inline(never)]
     pub(crate) fn count(&mut self, at: u32, seen: Seen<'_>, letters: Letters) {
         let Seen { occasion, observed, segment, .. } = seen;
-        self.begin(at, occasion);
+        if self.open(at).is_none() {
+            self.begin(at, occasion);
+        }
         let Some((account, details)) = self.places.entry(at) else { return };
+        self.recorded.packets += 1;
         let without_bytes;
         let observed = if observed.len.max(observed.payload) < MANY_BYTES {
             observed
         } else {
             // A header may say so.
             let Observed { from, len, payload, .. } = *observed;
-            if let Some(total) = details.totals.get_mut(from as usize) {
+            if let Some(total) = details.moved_mut().totals.get_mut(from as usize) {
                 *total += Traffic { packets: 0, bytes: len.into(), payload: payload.into() };
             }
             without_bytes = Observed { len: 0, payload: 0, ..*observed };
             &without_bytes
         };
-        let counted = account.count(occasion.time, observed, letters, segment);
-        self.recorded.packets += 1;
-        self.note(at, seen, counted);
+        let Counted { is_full, is_first, rest } =
+            account.count(occasion.time, observed, letters, segment);
+        if is_full {
+            account.move_to(details.moved_mut());
+        }
+        if !rest.is_empty() {
+            details.write(observed.from, rest);
+        }
+        if is_first
+            && let Some(macs) = details.macs.get_mut(observed.from as usize)
+            && macs.is_none()
+        {
+            *macs = seen.macs.map(|[dst, src]| Macs { dst, src, tap: seen.tap });
+        }
     }
 
-    /// Begins an account where there is none.
+    #[inline(never)]
     fn begin(&mut self, at: u32, occasion: &Occasion) {
         let now = occasion.time;
         let Places { accounts, details } = &mut self.places;
@@ -170,12 +188,10 @@ impl Accounts {
             details.push(Details::NONE);
         }
         let Some((account, details)) = self.places.entry(at) else { return };
-        if account.is_empty() {
-            *account = Account::begin(now);
-            *details = Details::begin(occasion);
-            self.wheel.hang(&mut self.places, at, now, now + limits::BEGIN);
-            self.recorded.flows += 1;
-        }
+        *account = Account::begin(now);
+        details.begin(occasion);
+        self.wheel.hang(&mut self.places, at, now, now + limits::BEGIN);
+        self.recorded.flows += 1;
     }
 
     /// Takes note of what a packet says that was counted before, if its account is still there.
@@ -190,26 +206,6 @@ impl Accounts {
         self.places.accounts.get_mut(at as usize).filter(|account| !account.is_empty())
     }
 
-    /// Writes down what is new.
-    #[inline(never)]
-    fn note(&mut self, at: u32, seen: Seen<'_>, counted: Counted) {
-        let Counted { is_full, is_first, rest } = counted;
-        let from = seen.observed.from;
-        let Some((account, details)) = self.places.entry(at) else { return };
-        if is_full {
-            account.move_to(details);
-        }
-        if !rest.is_empty() {
-            details.write(from, rest);
-        }
-        if is_first
-            && let Some(macs) = details.macs.get_mut(from as usize)
-            && macs.is_none()
-        {
-            *macs = seen.macs.map(|[dst, src]| Macs { dst, src, tap: seen.tap });
-        }
-    }
-
     /// What was noted of the flow at a place beside what is counted.
     pub(crate) fn details(&mut self, at: u32) -> Option<&mut Details> {
         self.places.details.get_mut(at as usize)
@@ -217,8 +213,8 @@ impl Accounts {
 
     /// Counts fragments that were not judged, if the flow has an account.
     pub(crate) fn count_fragments(&mut self, at: u32, from: End, packets: u32, bytes: u64) {
-        let open = self.places.open(at);
-        if let Some(total) = open.and_then(|(_, details)| details.totals.get_mut(from as usize)) {
+        let moved = self.places.open(at).map(|(_, details)| details.moved_mut());
+        if let Some(total) = moved.and_then(|moved| moved.totals.get_mut(from as usize)) {
             *total += Traffic { packets: packets.into(), bytes, payload: 0 };
             self.recorded.packets += u64::from(packets);
         }
@@ -236,17 +232,21 @@ impl Accounts {
 
     /// Ends the account at a place, if it has one: of a flow that is over, or begins anew.
     /// `ending` is why, where the account itself does not tell.
-    pub(crate) fn end(
+    pub(crate) fn end<S: Sink>(
         &mut self,
         at: u32,
         now: Timestamp,
         ending: Option<Ending>,
-        (flow, cold, taps): (&Flow, &Cold, &Taps),
-    ) -> Option<Record> {
-        let account = self.open(at)?;
+        known: (&Flow, &Cold, &Taps),
+        sink: &mut S,
+    ) -> Result<(), S::Error> {
+        let Some(account) = self.open(at) else { return Ok(()) };
         let ending = account.closed.or(ending).unwrap_or_else(|| account.silence());
-        self.wheel.unhang(&mut self.places, at);
-        self.tell(at, now, Phase::End(ending), (flow, cold, taps))
+        // Its neighbours in the wheel, which may be anywhere in memory, are not looked for at the end.
+        if !self.is_ending {
+            self.wheel.unhang(&mut self.places, at);
+        }
+        self.tell(at, now, Phase::End(ending), known, sink)
     }
 
     /// The next account that is to be looked at by `now`, and which is likely to follow.
@@ -261,48 +261,54 @@ impl Accounts {
         }
     }
 
-    /// What is to be told now of an account that [`next_due`](Self::next_due) gave. Hangs it up
-    /// again unless it is over.
-    pub(crate) fn look(
+    /// Tells what is to be told now of an account that [`next_due`](Self::next_due) gave. Hangs it
+    /// up again unless it is over.
+    pub(crate) fn look<S: Sink>(
         &mut self,
         at: u32,
         now: Timestamp,
         known: (&Flow, &Cold, &Taps),
-    ) -> Option<Record> {
-        let (account, details) = self.places.open(at)?;
+        sink: &mut S,
+    ) -> Result<(), S::Error> {
+        let Some((account, details)) = self.places.open(at) else { return Ok(()) };
         let over = account.over();
         if over <= now {
             let ending = account.silence();
-            return self.tell(at, over, Phase::End(ending), known);
+            return self.tell(at, over, Phase::End(ending), known, sink);
         }
-        let next = match details.told_at {
+        let told_at = details.told_at.known();
+        let next = match told_at {
             None => details.start + limits::BEGIN,
             Some(told) => told + limits::CONTINUE,
         };
-        let phase = match details.told_at {
+        let phase = match told_at {
             _ if next > now => None,
             None => Some(Phase::Begin),
             Some(_) => Some(Phase::Continue),
         };
         let then = if phase.is_some() { now + limits::CONTINUE } else { next };
         self.wheel.hang(&mut self.places, at, now, then.min(over));
-        phase.and_then(|phase| self.tell(at, now, phase, known))
+        phase.map_or(Ok(()), |phase| self.tell(at, now, phase, known, sink))
     }
 
     /// Those that have not ended: the packets that began them, and their places. With the latest
-    /// packet time that is known of any. None is due any more.
-    pub(crate) fn left(&mut self) -> (Vec<(u64, u32)>, Timestamp) {
-        // Each could be taken off by itself, and its neighbours in the wheel looked for.
-        self.wheel = Wheel::new();
-        for details in &mut self.places.details {
-            details.links = Links::UNLINKED;
-        }
+    /// packet time that is known of any. From here to [`all_ended`](Self::all_ended) each is ended,
+    /// and none is looked at.
+    pub(crate) fn end_all(&mut self) -> (Vec<(u64, u32)>, Timestamp) {
+        self.is_ending = true;
         let Places { accounts, details } = &self.places;
-        let open = || accounts.iter().zip(details).zip(0..).filter(|((one, _), _)| !one.is_empty());
-        let latest = open().map(|((account, _), _)| account.last).fold(self.latest, Ord::max);
+        let open = || accounts.iter().zip(0u32..).filter(|(account, _)| !account.is_empty());
+        let (count, latest) = open()
+            .fold((0, self.latest), |(count, latest), (one, _)| (count + 1, latest.max(one.last)));
         // There may be as many as flows: no more than needed.
-        let mut left = Vec::with_capacity(open().count());
-        left.extend(open().map(|((_, details), at)| (details.packet, at)));
+        let mut left = Vec::with_capacity(count);
+        left.extend(open().filter_map(|(_, at)| Some((details.get(at as usize)?.packet, at))));
         (left, latest)
+    }
+
+    /// None is left.
+    pub(crate) fn all_ended(&mut self) {
+        self.wheel = Wheel::new();
+        self.is_ending = false;
     }
 }

@@ -257,8 +257,10 @@ impl Judge {
             && let Some(outcome) = self.follow(occasion.time, observed, located, segment)
         {
             self.stats.tcp_segments += 1;
-            if let Some(accounts) = &mut self.accounts {
-                accounts.follow(located, Seen::of(pending, observed));
+            if let Some(accounts) = &mut self.accounts
+                && !accounts.follow(located, occasion.time, observed, segment)
+            {
+                accounts.follow_rarer(located, Seen::of(pending, observed));
             }
             if self.held.concerns(hash) {
                 self.judge_held(&observed.key, hash, sink)?;

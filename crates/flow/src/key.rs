@@ -156,6 +156,14 @@ impl PartialEq for Key {
 }
 
 impl End {
+    /// Its one of two that are kept by end.
+    pub(crate) const fn of<T: Copy>(self, [lower, higher]: [T; 2]) -> T {
+        match self {
+            Self::Lower => lower,
+            Self::Higher => higher,
+        }
+    }
+
     pub(crate) const fn other(self) -> Self {
         match self {
             Self::Lower => Self::Higher,

@@ -4,7 +4,6 @@ use vtap_packet::tcp::Flags;
 
 use crate::key::End;
 use crate::read::Observed;
-use crate::record::History;
 
 /// Letters that an end has, a bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,22 +88,27 @@ impl Letter {
 }
 
 /// Adds letters of an end behind those that are there. Gives those that find no room.
+#[inline]
 pub(crate) fn write(history: &mut [Letter], from: End, mut letters: Letters) -> Letters {
     let end = if from == End::Higher { Letter::HIGHER } else { 0 };
-    for place in history.iter_mut().skip_while(|place| **place != Letter::NONE) {
+    let taken = history.iter().filter(|place| **place != Letter::NONE).count();
+    for place in history.iter_mut().skip(taken) {
         let Some(letter) = letters.pop() else { break };
         *place = Letter(letter | end);
     }
     letters
 }
 
-/// What was written, of which the letters of the client are in upper case.
-pub(crate) fn history<'a>(written: impl Iterator<Item = &'a Letter>, client: End) -> History {
-    let mut history = History::default();
-    for Letter(letter) in written.take_while(|letter| **letter != Letter::NONE) {
-        let end = if letter & Letter::HIGHER == 0 { End::Lower } else { End::Higher };
-        let letter = letter & !Letter::HIGHER;
-        history.push(if end == client { letter } else { letter.to_ascii_lowercase() });
+/// Letters as text, those of the client in upper case, and how many there are. No branch, so that
+/// many are looked at in one step.
+pub(crate) fn show(written: &[Letter], client: End, text: &mut [u8]) -> u8 {
+    let flip = if client == End::Higher { Letter::HIGHER } else { 0 };
+    let mut len = 0;
+    for (Letter(letter), to) in written.iter().zip(text) {
+        let is_there = u8::from(*letter != 0);
+        let is_lower_case = ((letter ^ flip) >> 7) & is_there;
+        *to = (letter & !Letter::HIGHER) | is_lower_case << 5;
+        len += is_there;
     }
-    history
+    len
 }

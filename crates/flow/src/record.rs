@@ -8,6 +8,8 @@ use std::time::Duration;
 use vtap_packet::{Mac, Protocol, Timestamp, Tunnel};
 
 use crate::event::{MAX_TAPS, Side};
+use crate::key::End;
+use crate::letters::{self, Letter};
 use crate::state::State;
 
 /// A flow, at its end or on its way: who talked to whom, how much, and how it went.
@@ -250,6 +252,17 @@ impl History {
     pub fn as_str(&self) -> &str {
         let letters = self.letters.get(..usize::from(self.len)).unwrap_or_default();
         str::from_utf8(letters).unwrap_or_default()
+    }
+
+    /// What was written in two places, where only the last may have room left.
+    pub(crate) fn of(written: [&[Letter]; 2], client: End) -> Self {
+        let (mut letters, mut len) = ([0; Self::LETTERS], 0);
+        let mut room = letters.as_mut_slice();
+        for written in written {
+            let text = room.split_off_mut(..written.len()).unwrap_or_default();
+            len += letters::show(written, client, text);
+        }
+        Self { letters, len }
     }
 
     /// Adds a letter; what is beyond [`LETTERS`](Self::LETTERS) is left out.

@@ -4,6 +4,7 @@
 //! then connections of which it has not seen the middle. That is a gap when a tap falls silent
 //! after steady traffic, or when many of its flows go on beyond their windows at once.
 
+use std::mem;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -209,9 +210,11 @@ impl Taps {
         seen: [TapId; MAX_TAPS],
         first_of_ends: [TapId; 2],
     ) -> [Option<IpAddr>; MAX_TAPS] {
-        let mut shown = [None; MAX_TAPS];
+        let (mut shown, mut last) = ([None; MAX_TAPS], TapId::NONE);
         let first = tunnel.map(|tunnel| tunnel.src);
         let others = seen.into_iter().chain(first_of_ends);
+        // Most often there is one, again and again.
+        let others = others.filter(|id| *id != mem::replace(&mut last, *id));
         let others = others.filter_map(|id| self.get(id)?.address);
         for tap in first.into_iter().chain(others) {
             if !shown.contains(&Some(tap))

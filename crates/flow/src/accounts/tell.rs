@@ -6,58 +6,49 @@ use super::Accounts;
 use crate::account::Account;
 use crate::cold::Cold;
 use crate::conn_state;
-use crate::details::Macs;
+use crate::details::{Macs, Moment};
 use crate::flow::Flow;
 use crate::key::End;
 use crate::record::{Half, Link, Phase, Record, Tcp, Traffic};
 use crate::sight::TapId;
+use crate::sink::Sink;
 use crate::taps::Taps;
 use crate::trace::Once;
 
 impl Accounts {
-    /// What there is to tell; nothing of a flow that goes on but was quiet.
-    pub(super) fn tell(
+    /// Tells what there is to tell; nothing of a flow that goes on but was quiet.
+    pub(super) fn tell<S: Sink>(
         &mut self,
         at: u32,
         now: Timestamp,
         phase: Phase,
         (flow, cold, taps): (&Flow, &Cold, &Taps),
-    ) -> Option<Record> {
-        let (account, details) = self.places.entry(at)?;
-        details.told_at = Some(now);
-        account.move_to(details);
-        let mut half = |end: End| {
-            let counted = account.half(end);
-            let total = *details.totals.get(end as usize)?;
-            let told = details.told.get_mut(end as usize)?;
-            let mut half = Half {
-                total,
-                since: total.beyond(*told),
-                retransmissions: *details.retransmissions.get(end as usize)?,
-                flags: counted.flags,
-                link: None,
-            };
-            if phase == Phase::Begin {
-                half.since = Traffic::default();
-            } else {
-                *told = total;
-            }
-            let macs = details.macs.get(end as usize).copied().flatten();
-            half.link = macs.map(|Macs { dst, src, tap }| Link {
+        sink: &mut S,
+    ) -> Result<(), S::Error> {
+        let Some((account, details)) = self.places.entry(at) else { return Ok(()) };
+        details.told_at = Moment::at(now);
+        let mut counted = details.moved();
+        account.add_to(&mut counted);
+        let half = |end: End| {
+            let [total, told] = [counted.totals, counted.told].map(|both| end.of(both));
+            let since = if phase == Phase::Begin { Traffic::default() } else { total.beyond(told) };
+            let macs = end.of(details.macs);
+            let link = macs.map(|Macs { dst, src, tap }| Link {
                 src,
                 dst,
                 tap: taps.get(tap).and_then(|tap| tap.address),
             });
-            Some(half)
+            let flags = account.half(end).flags;
+            Half { total, since, retransmissions: end.of(counted.retransmissions), flags, link }
         };
         // Who is who stays as it was told before.
         let client = *details.client.get_or_insert(flow.client);
         let server = client.other();
-        let (to_server, to_client) = (half(client)?, half(server)?);
+        let (to_server, to_client) = (half(client), half(server));
         let links = details.macs.map(|macs| macs.map_or(TapId::NONE, |macs| macs.tap));
         let quiet = [&to_server, &to_client].iter().all(|half| half.since.packets == 0);
         if phase == Phase::Continue && quiet {
-            return None;
+            return Ok(());
         }
         self.latest = self.latest.max(now);
         let letters = [client, server].map(|end| account.half(end).letters);
@@ -92,10 +83,19 @@ impl Accounts {
             }),
             egress_only: flow.marks.has_said(Once::EgressOnly),
         };
-        if let Phase::End(_) = phase {
-            self.recorded.told += record.to_server.total.packets + record.to_client.total.packets;
-            *account = Account::NONE;
+        match phase {
+            Phase::Begin => {}
+            Phase::Continue => {
+                let moved = details.moved_mut();
+                account.move_to(moved);
+                moved.told = moved.totals;
+            }
+            Phase::End(_) => {
+                self.recorded.told +=
+                    record.to_server.total.packets + record.to_client.total.packets;
+                *account = Account::NONE;
+            }
         }
-        Some(record)
+        sink.record(&record)
     }
 }

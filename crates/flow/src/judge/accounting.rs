@@ -7,13 +7,14 @@ use super::case::Before;
 use super::segments::Attempt;
 use crate::accounts::{Accounts, Seen};
 use crate::copies::Sighting;
+use crate::details::Moment;
 use crate::event::EventFlag;
 use crate::flow::{Life, Taken};
 use crate::letters::Letters;
 use crate::opening::Opened;
 use crate::read::{Observed, Occasion, Pending, Reading};
 use crate::reason::Reason;
-use crate::record::{Ending, Record};
+use crate::record::Ending;
 use crate::segment::Segment;
 use crate::sink::Sink;
 use crate::state::State;
@@ -151,9 +152,11 @@ impl Judge {
         }
         match judged.row {
             Some(Row { retransmission: true, .. }) | None => {}
-            Some(Row { flag: EventFlag::Syn, .. }) => details.handshake.syn = Some(now),
-            Some(Row { flag: EventFlag::SynAck, .. }) => details.handshake.syn_ack = Some(now),
-            Some(Row { flag: EventFlag::Ack, .. }) => details.handshake.ack = Some(now),
+            Some(Row { flag: EventFlag::Syn, .. }) => details.handshake.syn = Moment::at(now),
+            Some(Row { flag: EventFlag::SynAck, .. }) => {
+                details.handshake.syn_ack = Moment::at(now)
+            }
+            Some(Row { flag: EventFlag::Ack, .. }) => details.handshake.ack = Moment::at(now),
             Some(_) => {}
         }
         Ok(())
@@ -225,10 +228,8 @@ impl Judge {
             if let Some(next) = follows {
                 prefetch(table, accounts, next);
             }
-            if let Some((flow, cold)) = table.entry(at)
-                && let Some(record) = accounts.look(at, now, (flow, cold, taps))
-            {
-                sink.record(&record)?;
+            if let Some((flow, cold)) = table.entry(at) {
+                accounts.look(at, now, (flow, cold, taps), sink)?;
             }
         }
         Ok(())
@@ -242,22 +243,15 @@ impl Judge {
         ending: Option<Ending>,
         sink: &mut S,
     ) -> Result<(), S::Error> {
-        match self.ended(at, now, ending) {
-            Some(record) => sink.record(&record),
-            None => Ok(()),
-        }
-    }
-
-    fn ended(&mut self, at: u32, now: Timestamp, ending: Option<Ending>) -> Option<Record> {
-        let Self { accounts: Some(accounts), table, taps, .. } = self else { return None };
-        let (flow, cold) = table.entry(at)?;
-        accounts.end(at, now, ending, (flow, cold, taps))
+        let Self { accounts: Some(accounts), table, taps, .. } = self else { return Ok(()) };
+        let Some((flow, cold)) = table.entry(at) else { return Ok(()) };
+        accounts.end(at, now, ending, (flow, cold, taps), sink)
     }
 
     /// Ends all of them with the input, in the order of the packets that began them.
     pub(super) fn end_all<S: Sink>(&mut self, sink: &mut S) -> Result<(), S::Error> {
         let Some(accounts) = &mut self.accounts else { return Ok(()) };
-        let (mut left, now) = accounts.left();
+        let (mut left, now) = accounts.end_all();
         left.sort_unstable();
         for (number, &(_, at)) in left.iter().enumerate() {
             if let (Some(accounts), Some(&(_, next))) =
@@ -266,6 +260,9 @@ impl Judge {
                 prefetch(&self.table, accounts, next);
             }
             self.end(at, now, Some(Ending::CaptureEnd), sink)?;
+        }
+        if let Some(accounts) = &mut self.accounts {
+            accounts.all_ended();
         }
         Ok(())
     }

@@ -96,13 +96,12 @@ impl Judge {
             .as_ref()
             .is_some_and(|connection| connection.state != State::SynSent || !flow.is_one_way(from));
         let row = taken.row;
-        let event = if waits { None } else { case.row(&mut taken, flow, cold, tap, &self.taps) };
-        let event = event.and_then(|row| match row {
-            // Said once for each flow, not for each packet.
-            Event { missing: Some(_), .. } => Some(row),
-            Event { flag: EventFlag::Invalid, .. } => cold.limit(row, self.config.invalid_limit),
-            _ => Some(row),
-        });
+        let mut event =
+            if waits { None } else { case.row(&mut taken, flow, cold, tap, &self.taps) };
+        // That a side is missing is said once for each flow, not for each packet.
+        if let Some(Event { flag: EventFlag::Invalid, missing: None, .. }) = event {
+            event = event.and_then(|row| cold.limit(row, self.config.invalid_limit));
+        }
         self.table.rescheduled(at, now);
         if self.accounts.is_some() {
             let judged = Judged { before: &before, taken: &taken, row, waits, has_state };
@@ -118,9 +117,10 @@ impl Judge {
             return Ok(Outcome::new(Verdict::Held, state));
         }
         self.count(&taken);
-        if let Some(row) = event {
+        // By reference: a copy would wait until memory has brought all that was written to before.
+        if let Some(row) = &event {
             self.stats.one_way += u64::from(row.missing.is_some());
-            self.write(&row, sink)?;
+            self.write(row, sink)?;
         }
         let passed = !matches!(taken.outcome.verdict, Verdict::Invalid(_));
         if passed && attempt != Attempt::Again && self.held.concerns(hash) {
