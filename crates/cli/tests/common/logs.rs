@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,6 +25,18 @@ pub(crate) fn found(directory: &Path, end: &str) -> BTreeMap<PathBuf, Vec<u8>> {
         }
     }
     all
+}
+
+/// How many files there are below a directory. A collector may take files and directories away
+/// meanwhile.
+pub(crate) fn count(directory: &Path) -> usize {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return 0,
+        entries => entries.unwrap().map(|entry| entry.unwrap()),
+    };
+    entries
+        .map(|entry| if entry.file_type().unwrap().is_dir() { count(&entry.path()) } else { 1 })
+        .sum()
 }
 
 pub(crate) fn lines(files: &BTreeMap<PathBuf, Vec<u8>>) -> Vec<Value> {
