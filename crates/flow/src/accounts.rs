@@ -30,6 +30,7 @@ use crate::wheel::{Linked, Links, Wheel};
 pub(crate) struct Accounts {
     places: Places,
     wheel: Wheel,
+    /// From [`end_all`](Self::end_all) on, all that are left are ended.
     is_ending: bool,
     pub(crate) recorded: Recorded,
     /// Packet time at which something was told last.
@@ -132,6 +133,7 @@ impl Accounts {
         follows
     }
 
+    /// Counts what [`follow`](Self::follow) leaves of those segments.
     #[inline(never)]
     pub(crate) fn follow_rarer(&mut self, at: u32, seen: Seen<'_>) {
         let is_new = self.open(at).is_none();
@@ -179,6 +181,7 @@ impl Accounts {
         }
     }
 
+    /// Begins an account at a place that has none.
     #[inline(never)]
     fn begin(&mut self, at: u32, occasion: &Occasion) {
         let now = occasion.time;

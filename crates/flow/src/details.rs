@@ -141,11 +141,14 @@ impl Details {
             told_at,
             moved: _,
         } = self;
+        Occasion { time: *start, number: *packet, tunnel: *tunnel } = *occasion;
         *handshake = Self::NONE.handshake;
         *links = Self::NONE.links;
-        Occasion { time: *start, number: *packet, tunnel: *tunnel } = *occasion;
-        (*invalid, *midstream, *client, *has_moved) = (0, false, None, false);
         *macs = Self::NONE.macs;
+        *invalid = Self::NONE.invalid;
+        *midstream = Self::NONE.midstream;
+        *client = Self::NONE.client;
+        *has_moved = Self::NONE.has_moved;
         *history = Self::NONE.history;
         *told_at = Self::NONE.told_at;
     }
