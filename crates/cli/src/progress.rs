@@ -31,6 +31,16 @@ impl Clock {
         self.began.elapsed()
     }
 
+    /// Waits for the time of a packet, which is due `times` as fast as it was captured.
+    #[inline(never)]
+    fn wait(&mut self, time: Timestamp, times: f64) {
+        let first = *self.first.get_or_insert(time);
+        let due = time.since(first).div_f64(times);
+        if let Some(wait) = due.checked_sub(self.began.elapsed()) {
+            thread::sleep(wait);
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
@@ -39,13 +49,10 @@ impl Clock {
 }
 
 impl Pace for Clock {
-    #[inline]
+    #[inline(always)]
     fn packet(&mut self, time: Timestamp) {
-        let Speed::Times(times) = self.speed else { return };
-        let first = *self.first.get_or_insert(time);
-        let due = time.since(first).div_f64(times);
-        if let Some(wait) = due.checked_sub(self.began.elapsed()) {
-            thread::sleep(wait);
+        if let Speed::Times(times) = self.speed {
+            self.wait(time, times);
         }
     }
 
