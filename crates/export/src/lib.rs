@@ -23,7 +23,7 @@
 //!
 //! * **Order.** One row an event, in the order in which events come in; the same events give the
 //!   same bytes, whenever they are written.
-//! * **Flush.** Rows are gathered in batches of 64 KiB. A batch goes out when it is full, on
+//! * **Flush.** Rows are gathered in batches of 256 KiB. A batch goes out when it is full, on
 //!   `flush` and on `finish`, and ends at the end of a row. Nothing goes out on drop, so a run
 //!   that stops early still has to `finish`.
 //! * **Loss.** An event is written, or an error comes back. After an error the batch is gone and

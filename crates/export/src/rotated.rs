@@ -17,7 +17,7 @@ use crate::{Error, Format};
 /// It never fails for the disk's sake: events that cannot be written wait, then are lost and
 /// counted, each in exactly one of the [`counters`](Self::counters). What [`Rotating`] says holds
 /// here; time is that of the wall clock, as [`tick`](Self::tick) has brought it. Rows are gathered
-/// in batches of 64 KiB: what has to survive a kill is flushed.
+/// in batches of 256 KiB: what has to survive a kill is flushed.
 #[derive(Debug)]
 #[must_use = "what is not finished is not complete"]
 pub struct Rotated {
