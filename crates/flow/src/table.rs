@@ -60,12 +60,13 @@ pub(crate) struct Full;
 
 impl Table {
     pub(crate) fn new(max_flows: usize) -> Self {
+        let max_flows = max_flows.min(u32::MAX as usize - 1);
         Self {
-            index: Index::new(),
+            index: Index::new(max_flows),
             slab: Slab::new(max_flows),
             wheel: Wheel::new(),
             hasher: RandomState::default(),
-            max_flows: max_flows.min(u32::MAX as usize - 1),
+            max_flows,
             hand: 0,
         }
     }
@@ -236,7 +237,7 @@ impl Table {
     /// Takes every flow off, for the end of the input: what was held of each, in the order of
     /// position.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Cold> {
-        self.index = Index::new();
+        self.index = Index::new(self.max_flows);
         self.wheel = Wheel::new();
         self.slab.free.clear();
         let flows = self.slab.flows.drain(..).zip(self.slab.cold.drain(..));
