@@ -5,6 +5,8 @@
 
 mod tell;
 
+use std::slice;
+
 use prefetch_index::prefetch_index;
 use vtap_packet::{Mac, Timestamp};
 
@@ -98,7 +100,9 @@ impl Accounts {
     /// Asks for what most packets of the flow at a place need.
     #[inline(always)]
     pub(crate) fn prefetch(&self, at: u32) {
-        prefetch_index(&self.places.accounts, at as usize);
+        if let Some(account) = self.places.accounts.get(at as usize) {
+            prefetch_index(slice::from_ref(account), 0);
+        }
     }
 
     /// Asks for what few need beside that.

@@ -86,6 +86,12 @@ impl Connection {
         connection
     }
 
+    /// Whether the handshake is over, and nothing has closed.
+    #[inline(always)]
+    pub(crate) fn is_settled(&self) -> bool {
+        (self.state == State::Established) & self.assured
+    }
+
     /// Takes an acknowledgment or data that an established connection expects: both sides were
     /// seen, and it lies in the windows. False, with nothing changed, for any other segment.
     /// [`push`](Self::push) does the same for those taken here.
@@ -97,7 +103,7 @@ impl Connection {
         segment: &Segment,
         deadline: &mut Timestamp,
     ) -> bool {
-        if self.state != State::Established || !self.assured || segment.kind != Kind::Ack {
+        if !self.is_settled() || segment.kind != Kind::Ack {
             return false;
         }
         let [client, server] = &mut self.halves;

@@ -130,6 +130,13 @@ impl Flow {
         true
     }
 
+    /// Whether [`follow`](Self::follow) takes what goes on with the connection as expected.
+    #[inline(always)]
+    pub(crate) fn is_settled(&self) -> bool {
+        let connection = self.connection.as_ref();
+        connection.is_some_and(Connection::is_settled) & self.marks.await_nothing()
+    }
+
     /// Takes a segment that end `from` of the key sent.
     pub(crate) fn take(
         &mut self,

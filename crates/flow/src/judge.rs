@@ -14,16 +14,15 @@ use crate::order::Order;
 use crate::read::{Batch, Content, Observed, Pending};
 use crate::reason::Reason;
 use crate::rows::FlowlessRows;
-use crate::segment::Segment;
 use crate::sink::Sink;
 use crate::skip::Skip;
-use crate::state::Kind;
 use crate::stats::{Recorded, Stats};
 use crate::table::Table;
 use crate::taps::{Tap, Taps};
 use crate::verdict::{Outcome, StateAfter, Verdict};
 
 mod accounting;
+mod ahead;
 mod case;
 mod entries;
 mod fragments;
@@ -31,10 +30,6 @@ mod mirror;
 mod segments;
 
 use segments::Attempt;
-
-/// How many packets before its own a flow is asked for, and again as many before that, its place
-/// in the index.
-const AHEAD: usize = 16;
 
 /// The second half of a [`Tracker`](crate::Tracker): the flow table, and the verdicts. It knows
 /// nothing of bytes.
@@ -115,32 +110,6 @@ impl Judge {
         judged
     }
 
-    /// While one packet is judged, memory brings the index entries and the flows of those behind
-    /// it.
-    fn take_each<S: Sink>(&mut self, batch: &[Pending], sink: &mut S) -> Result<(), S::Error> {
-        let mut located = [u32::MAX; AHEAD];
-        for pending in batch.iter().take(2 * AHEAD) {
-            self.table.prefetch_index(pending.hash);
-            self.copies.prefetch(pending.likeness.print);
-        }
-        for (at, pending) in located.iter_mut().zip(batch) {
-            *at = self.locate(pending);
-        }
-        for (number, pending) in batch.iter().enumerate() {
-            let Some(place) = located.get_mut(number % AHEAD) else { continue };
-            let at = *place;
-            if let Some(next) = batch.get(number + AHEAD) {
-                *place = self.locate(next);
-            }
-            if let Some(later) = batch.get(number + 2 * AHEAD) {
-                self.table.prefetch_index(later.hash);
-                self.copies.prefetch(later.likeness.print);
-            }
-            self.judge(pending, at, sink)?;
-        }
-        Ok(())
-    }
-
     /// Judges the one packet of a batch, accounts the fragments that it settled, and empties it.
     pub(crate) fn take_one<S: Sink>(
         &mut self,
@@ -179,29 +148,6 @@ impl Judge {
             self.write(&row, sink)?;
         }
         Ok(())
-    }
-
-    /// Where the flow of a packet is likely to be; what the packet needs of it is asked for.
-    #[inline(always)]
-    fn locate(&self, pending: &Pending) -> u32 {
-        let at = self.table.locate(pending.hash);
-        if at == u32::MAX {
-            return at;
-        }
-        let is_usual = matches!(
-            pending.observed,
-            Ok(Observed { content: Content::Segment(Segment { kind: Kind::Ack, .. }), .. })
-        );
-        if !is_usual {
-            self.table.prefetch_cold(at);
-        }
-        if let Some(accounts) = &self.accounts {
-            accounts.prefetch(at);
-            if !is_usual {
-                accounts.prefetch_details(at);
-            }
-        }
-        at
     }
 
     /// Forgets what is over by `now`.

@@ -124,6 +124,12 @@ impl Table {
         self.prefetch_cold(at);
     }
 
+    /// What most packets need of the flow at a place.
+    #[inline(always)]
+    pub(crate) fn at(&self, at: u32) -> Option<&Flow> {
+        self.slab.flows.get(at as usize)
+    }
+
     #[inline]
     pub(crate) fn flow(&mut self, at: u32) -> Option<&mut Flow> {
         self.slab.flows.get_mut(at as usize)
