@@ -204,8 +204,8 @@ impl Slots {
 
     fn set(&mut self, at: usize, slot: u32) {
         let at = at & self.mask();
-        if let Some(place) = self.slots.get_mut(at) {
-            *place = slot;
+        if let Some(old) = self.slots.get_mut(at) {
+            *old = slot;
         }
     }
 
