@@ -86,7 +86,7 @@ impl Table {
 
     #[inline]
     fn is_at(&self, at: u32, key: &Key) -> bool {
-        self.slab.flows.get(at as usize).is_some_and(|flow| flow.is(key))
+        self.at(at).is_some_and(|flow| flow.is(key))
     }
 
     /// Asks for what [`locate`](Self::locate) will read.
@@ -107,7 +107,7 @@ impl Table {
     /// Asks for what most packets need of the flow at a place.
     #[inline(always)]
     fn prefetch(&self, at: u32) {
-        if let Some(flow) = self.slab.flows.get(at as usize) {
+        if let Some(flow) = self.at(at) {
             flow.prefetch();
         }
     }
@@ -183,7 +183,7 @@ impl Table {
 
     /// Takes note that the deadline of a flow has changed.
     pub(crate) fn rescheduled(&mut self, at: u32, now: Timestamp) {
-        let Some(flow) = self.slab.flows.get(at as usize) else { return };
+        let Some(flow) = self.at(at) else { return };
         let deadline = flow.deadline;
         self.wheel.moved(&mut self.slab, at, now, deadline);
     }
