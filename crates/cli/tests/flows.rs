@@ -336,21 +336,6 @@ fn records_add_up_to_what_tshark_counts() {
     assert!(conversations > 30, "{conversations}");
 }
 
-/// Every file below a directory with this name, or this ending.
-fn found(directory: &Path, ending: &str) -> Vec<std::path::PathBuf> {
-    let mut all = Vec::new();
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            all.extend(found(&path, ending));
-        } else if path.to_str().unwrap().ends_with(ending) {
-            all.push(path);
-        }
-    }
-    all.sort();
-    all
-}
-
 #[test]
 fn rows_flow_log_and_analytics_of_a_replay_have_the_same_sums() {
     for name in ["http", "gap", "both-ends", "two-routers", "snat-egress", "router"] {
@@ -370,7 +355,7 @@ fn rows_flow_log_and_analytics_of_a_replay_have_the_same_sums() {
             }
         }
         let mut tuples = [0; 4];
-        for file in found(folder.path(), "PT1H.json") {
+        for file in data::files_below(folder.path(), "PT1H.json") {
             let log: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
             for record in log["records"].as_array().unwrap() {
                 let groups = &record["flowRecords"]["flows"][0]["flowGroups"];
@@ -382,7 +367,7 @@ fn rows_flow_log_and_analytics_of_a_replay_have_the_same_sums() {
             }
         }
         let mut analytics = [0; 4];
-        for file in found(folder.path(), ".jsonl") {
+        for file in data::files_below(folder.path(), ".jsonl") {
             if file.ends_with("flows.jsonl") {
                 continue;
             }
@@ -395,7 +380,7 @@ fn rows_flow_log_and_analytics_of_a_replay_have_the_same_sums() {
         }
         assert!(rows[0] > 0, "{name}");
         assert_eq!((tuples, analytics), (rows, rows), "{name}");
-        assert!(!found(folder.path(), ".parquet").is_empty(), "{name}");
+        assert!(!data::files_below(folder.path(), ".parquet").is_empty(), "{name}");
     }
 }
 

@@ -29,6 +29,7 @@ use vtap_flowlog::{Analytics, Ids, Interval, VnetFlowLog};
 use vtap_networks::{Describer, Networks};
 use vtap_packet::{Packet, Timestamp};
 use vtap_pipeline::Pipeline;
+use vtap_testkit::data::files_below;
 use vtap_testkit::{Conversation, frame, packet, traffic};
 
 /// Hands out the packets of a script, some at a time.
@@ -420,15 +421,8 @@ fn logs(directory: &Path) -> FlowLogs {
 
 /// The text of all files below a directory whose names end so.
 fn texts(directory: &Path, end: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
-        if entry.is_dir() {
-            found.extend(texts(&entry, end));
-        } else if entry.to_str().unwrap().ends_with(end) {
-            found.push(fs::read_to_string(&entry).unwrap());
-        }
-    }
-    found
+    let files = files_below(directory, end);
+    files.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
 }
 
 #[test]

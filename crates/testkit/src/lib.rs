@@ -5,7 +5,7 @@
 //! | [`frame`] | frames of every kind, in few words: TCP and UDP in Ethernet, in VXLAN, in fragments |
 //! | [`conversation`] | a TCP connection that speaks right, segment by segment |
 //! | [`traffic`] | many such connections interleaved, from a seed |
-//! | [`data`] | where the captures are |
+//! | [`data`] | where the captures are, and the files below a directory |
 //! | [`tools`] | programs that tests compare with, and what a test says that cannot run |
 
 #![forbid(unsafe_code)]

@@ -10,11 +10,12 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use vtap_testkit::{data::testdata, tools};
+use vtap_testkit::data::{files_below, testdata};
+use vtap_testkit::tools;
 
 use crate::SESSIONS;
 use crate::common::lab::{Collecting, Lab};
-use crate::common::logs::{all_logs, balanced, count, found, lines, read};
+use crate::common::logs::{all_logs, balanced, found, lines, read};
 use crate::common::{records, run, uint};
 
 #[test]
@@ -55,7 +56,8 @@ fn what_is_complete_goes_to_the_store_as_another_user_and_leaves_the_spools() {
     // What went in the last second of a run is removed in the next.
     let collector = lab.collect(&args);
     let spools = ["events", "flows", "traffic-analytics"];
-    let left = || spools.iter().map(|spool| count(&logs.join(spool))).sum::<usize>();
+    let left =
+        || spools.iter().map(|spool| files_below(&logs.join(spool), "").len()).sum::<usize>();
     for _ in 0..100 {
         if left() == 0 {
             break;

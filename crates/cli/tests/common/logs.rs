@@ -2,41 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use vtap_testkit::data::files_below;
 
 use super::{run, uint};
 
 /// Files below a directory whose names end so, with their paths below it.
 pub(crate) fn found(directory: &Path, end: &str) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut all = BTreeMap::new();
-    let mut open = vec![directory.to_path_buf()];
-    while let Some(inner) = open.pop() {
-        for path in fs::read_dir(&inner).unwrap().map(|entry| entry.unwrap().path()) {
-            if path.is_dir() {
-                open.push(path);
-            } else if path.to_str().unwrap().ends_with(end) {
-                let bytes = fs::read(&path).unwrap();
-                all.insert(path.strip_prefix(directory).unwrap().to_path_buf(), bytes);
-            }
-        }
-    }
-    all
-}
-
-/// How many files there are below a directory. A collector may take files and directories away
-/// meanwhile.
-pub(crate) fn count(directory: &Path) -> usize {
-    let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return 0,
-        entries => entries.unwrap().map(|entry| entry.unwrap()),
+    let named = |path: PathBuf| {
+        (path.strip_prefix(directory).unwrap().to_path_buf(), fs::read(&path).unwrap())
     };
-    entries
-        .map(|entry| if entry.file_type().unwrap().is_dir() { count(&entry.path()) } else { 1 })
-        .sum()
+    files_below(directory, end).into_iter().map(named).collect()
 }
 
 pub(crate) fn lines(files: &BTreeMap<PathBuf, Vec<u8>>) -> Vec<Value> {

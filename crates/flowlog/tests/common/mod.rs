@@ -12,6 +12,7 @@ use vtap_flow::Record;
 use vtap_flow::record::{ConnState, Ending, Half, History, Phase, Traffic};
 use vtap_networks::{Description, Direction, End, FlowType};
 use vtap_packet::{Mac, Protocol, Timestamp};
+use vtap_testkit::data::files_below;
 
 /// 2025-12-01T00:00:00Z.
 pub(crate) const DAY: u64 = 1_764_547_200;
@@ -116,20 +117,9 @@ fn end(vnet: &str, subnet: &str) -> End {
     End { vnet: Some(vnet.into()), subnet: Some(subnet.into()), ..End::default() }
 }
 
-/// Every file below `directory` whose name ends with `ending`, in order.
+/// Every file below `directory` whose name ends with `ending`, in order; none where it is not there.
 pub(crate) fn files(directory: &Path, ending: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let Ok(entries) = fs::read_dir(directory) else { return found };
-    for entry in entries {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files(&path, ending));
-        } else if path.to_str().unwrap().ends_with(ending) {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
+    if directory.exists() { files_below(directory, ending) } else { Vec::new() }
 }
 
 /// What the tuples of a flow add up to.
