@@ -26,7 +26,7 @@ use crate::sight::TapId;
 use crate::sink::Sink;
 use crate::stats::Recorded;
 use crate::taps::Taps;
-use crate::wheel::{Linked, Links, Wheel};
+use crate::wheel::{self, Linked, Links, Wheel};
 
 #[derive(Debug)]
 pub(crate) struct Accounts {
@@ -89,7 +89,7 @@ impl Accounts {
         let _ = places.details.try_reserve_exact(max_flows);
         Self {
             places,
-            wheel: Wheel::new(),
+            wheel: Wheel::new(wheel::ROUND),
             is_ending: false,
             recorded: Recorded::default(),
             latest: Timestamp::EPOCH,
@@ -315,7 +315,7 @@ impl Accounts {
 
     /// None is left.
     pub(crate) fn all_ended(&mut self) {
-        self.wheel = Wheel::new();
+        self.wheel = Wheel::new(wheel::ROUND);
         self.is_ending = false;
     }
 }

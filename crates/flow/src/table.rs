@@ -1,5 +1,7 @@
 //! Bounded storage of flows: an index of positions over a slab of entries.
 
+use std::time::Duration;
+
 use foldhash::quality::RandomState;
 use prefetch_index::prefetch_index;
 use vtap_packet::Timestamp;
@@ -8,10 +10,17 @@ use crate::cold::Cold;
 use crate::flow::{Flow, Life};
 use crate::index::Index;
 use crate::key::{End, Key};
+use crate::limits;
+use crate::state::State;
 use crate::wheel::{Linked, Links, Wheel};
 
 /// Flows looked at for one to evict when the table is full, as the kernel looks at a few buckets.
 const EVICTION_CANDIDATES: usize = 8;
+
+/// How long a flow may go without a look of the wheel: no longer than a connection has in
+/// any state but the last, so that one that closes need not be taken from between its neighbours in
+/// the wheel, which may be anywhere in memory.
+const LOOK: Duration = limits::timeout(State::LastAck);
 
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -64,7 +73,7 @@ impl Table {
         Self {
             index: Index::new(max_flows),
             slab: Slab::new(max_flows),
-            wheel: Wheel::new(),
+            wheel: Wheel::new(LOOK),
             hasher: RandomState::default(),
             max_flows,
             hand: 0,
@@ -177,7 +186,7 @@ impl Table {
             at
         };
         self.index.insert(hash, at);
-        self.wheel.hang(&mut self.slab, at, now, now);
+        self.wheel.hang(&mut self.slab, at, now, now + LOOK);
         Ok(at)
     }
 
@@ -244,7 +253,7 @@ impl Table {
     /// position.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Cold> {
         self.index = Index::new(self.max_flows);
-        self.wheel = Wheel::new();
+        self.wheel = Wheel::new(LOOK);
         self.slab.free.clear();
         let flows = self.slab.flows.drain(..).zip(self.slab.cold.drain(..));
         flows.filter(|(flow, _)| flow.is_live()).map(|(_, cold)| cold)

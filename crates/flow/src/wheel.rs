@@ -5,10 +5,15 @@
 //! hung up again. Only a deadline that moves in costs a step at once. Deadlines themselves are
 //! exact: look-ups compare them, the wheel just reclaims.
 
+use std::time::Duration;
+
 use vtap_packet::Timestamp;
 
-/// Slots, one a second: about 17 minutes. Longer deadlines are looked at once a round.
+/// Slots, one a second: about 17 minutes. Longer deadlines are looked at once a round at least.
 const SLOTS: u32 = 1024;
+
+/// The furthest ahead that a wheel can hang up a flow.
+pub(crate) const ROUND: Duration = Duration::from_secs(SLOTS as u64 - 2);
 
 /// Packets in a row after which a time that runs back is believed.
 const PATIENCE: u32 = 1000;
@@ -29,6 +34,17 @@ impl Links {
     pub(crate) const UNLINKED: Self = Self { previous: NIL, next: NIL };
 }
 
+/// The flows of one second.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    first: u32,
+    last: u32,
+}
+
+impl Slot {
+    const EMPTY: Self = Self { first: NIL, last: NIL };
+}
+
 /// Where the wheel finds the links of the flow at a position.
 pub(crate) trait Linked {
     fn links(&mut self, at: u32) -> Option<&mut Links>;
@@ -39,8 +55,8 @@ pub(crate) trait Linked {
 
 #[derive(Debug)]
 pub(crate) struct Wheel {
-    /// First flow of each slot.
-    heads: Vec<u32>,
+    /// First and last flow of each slot, in the order they were hung up.
+    slots: Vec<Slot>,
     /// The second that was looked at last; `None` before the first packet.
     looked_at: Option<u32>,
     /// First of the flows taken down and not yet popped.
@@ -49,16 +65,21 @@ pub(crate) struct Wheel {
     rests_from: Option<Timestamp>,
     /// Packets in a row that were earlier than the second looked at last.
     behind: u32,
+    /// How many seconds ahead a flow is hung up at most.
+    furthest: u32,
 }
 
 impl Wheel {
-    pub(crate) fn new() -> Self {
+    /// That hangs up nothing further ahead than this, a [`ROUND`] at most: a deadline that moves in,
+    /// and stays behind that, costs nothing.
+    pub(crate) fn new(furthest: Duration) -> Self {
         Self {
-            heads: vec![NIL; SLOTS as usize],
+            slots: vec![Slot::EMPTY; SLOTS as usize],
             looked_at: None,
             taken: NIL,
             rests_from: None,
             behind: 0,
+            furthest: u32::try_from(furthest.min(ROUND).as_secs()).unwrap_or(SLOTS - 2),
         }
     }
 
@@ -71,16 +92,17 @@ impl Wheel {
         deadline: Timestamp,
     ) {
         let second = self.second_for(now, deadline);
-        let Some(head) = self.heads.get_mut(slot(second)) else { return };
-        let next = std::mem::replace(head, at);
+        let Some(slot) = self.slots.get_mut(slot(second)) else { return };
+        let previous = std::mem::replace(&mut slot.last, at);
         if let Some(links) = flows.links(at) {
-            *links = Links { previous: NIL, next };
+            *links = Links { previous, next: NIL };
         }
         if let Some(place) = flows.second(at) {
             *place = second;
         }
-        if let Some(links) = flows.links(next) {
-            links.previous = at;
+        match flows.links(previous) {
+            Some(links) => links.next = at,
+            None => slot.first = at,
         }
     }
 
@@ -103,13 +125,14 @@ impl Wheel {
     pub(crate) fn unhang(&mut self, flows: &mut impl Linked, at: u32) {
         let Some(&mut second) = flows.second(at) else { return };
         let Some(&mut Links { previous, next }) = flows.links(at) else { return };
-        if let Some(links) = flows.links(previous) {
-            links.next = next;
-        } else if let Some(head) = self.heads.get_mut(slot(second)) {
-            *head = next;
+        let Some(slot) = self.slots.get_mut(slot(second)) else { return };
+        match flows.links(previous) {
+            Some(links) => links.next = next,
+            None => slot.first = next,
         }
-        if let Some(links) = flows.links(next) {
-            links.previous = previous;
+        match flows.links(next) {
+            Some(links) => links.previous = previous,
+            None => slot.last = previous,
         }
     }
 
@@ -142,8 +165,8 @@ impl Wheel {
         let round = now.saturating_sub(SLOTS - 1);
         let second = (last + 1).max(round);
         self.looked_at = Some(second);
-        if let Some(head) = self.heads.get_mut(slot(second)) {
-            self.taken = std::mem::replace(head, NIL);
+        if let Some(slot) = self.slots.get_mut(slot(second)) {
+            self.taken = std::mem::replace(slot, Slot::EMPTY).first;
         }
         true
     }
@@ -164,7 +187,7 @@ impl Wheel {
 
     fn second_for(&self, now: Timestamp, deadline: Timestamp) -> u32 {
         let soonest = self.looked_at.unwrap_or(0).max(seconds(now)).saturating_add(1);
-        let latest = soonest.saturating_add(SLOTS - 2);
+        let latest = soonest.saturating_add(self.furthest);
         seconds(deadline).saturating_add(1).clamp(soonest, latest)
     }
 }
