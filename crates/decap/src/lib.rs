@@ -35,3 +35,4 @@ pub use config::{Config, PortSet};
 pub use skip::Skip;
 pub use stats::Stats;
 pub use strip::{Decap, Stripped};
+pub use usual::Envelope;

@@ -8,7 +8,7 @@ use vtap_packet::{EtherType, Ip, LinkType, Packet, Protocol, Tunnel, Vni, link};
 
 use crate::fragments::{Fragments, Taken};
 use crate::policy;
-use crate::usual;
+use crate::usual::Envelope;
 use crate::{Config, Skip, Stats};
 
 /// Takes envelopes off.
@@ -72,8 +72,8 @@ impl Decap {
     /// where the envelope came in fragments, from `self` until the next call.
     #[inline]
     pub fn strip<'a>(&'a mut self, packet: Packet<'a>) -> Stripped<'a> {
-        match self.strip_usual(&packet) {
-            Some(frame) => Stripped::Mirrored(frame),
+        match self.usual(&packet) {
+            Some(envelope) => Stripped::Mirrored(envelope.open(&packet)),
             None => {
                 self.stats.packets += 1;
                 self.walk(packet)
@@ -81,17 +81,20 @@ impl Decap {
         }
     }
 
-    /// The frame of a packet of the shape that nearly all mirrored packets have. `None`, with
-    /// nothing counted, for any other, which [`strip`](Self::strip) narrows; of those taken here
-    /// it makes the same.
+    /// The envelope of a packet of the shape that nearly all mirrored packets have, to be opened.
+    /// `None`, with nothing counted, for any other, which [`strip`](Self::strip) narrows; of those
+    /// taken here it makes the same.
     #[inline(always)]
-    pub fn strip_usual<'a>(&mut self, packet: &Packet<'a>) -> Option<Packet<'a>> {
-        let frame = usual::strip(packet, &self.config.ports)?;
-        debug_assert!(self.walks_to(packet, &frame), "the walk comes to another end: {packet:?}");
+    pub fn usual<'a>(&mut self, packet: &Packet<'a>) -> Option<Envelope<'a>> {
+        let envelope = Envelope::of(packet, &self.config.ports)?;
+        debug_assert!(
+            self.walks_to(packet, &envelope.open(packet)),
+            "the walk comes to another end: {packet:?}"
+        );
         self.stats.packets += 1;
         self.stats.decapsulated += 1;
-        self.stats.inner_bytes += u64::from(frame.wire_len);
-        Some(frame)
+        self.stats.inner_bytes += envelope.frame_len() as u64;
+        Some(envelope)
     }
 
     /// Whether the general case gives this frame too.

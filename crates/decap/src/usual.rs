@@ -6,74 +6,112 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use vtap_packet::{LinkType, Packet, Tunnel, Vni};
+use vtap_packet::{EtherType, LinkType, Packet, Protocol, Tunnel, Vni};
 
 use crate::PortSet;
 
 /// IPv4, UDP and VXLAN of the envelope.
 const ENVELOPE: usize = 20 + 8 + 8;
 
-/// The mirrored frame of a packet of the usual shape.
-#[inline(always)]
-pub(crate) fn strip<'a>(packet: &Packet<'a>, ports: &PortSet) -> Option<Packet<'a>> {
-    if packet.is_truncated() {
-        return None;
-    }
-    let network = match packet.link {
-        LinkType::ETHERNET => after(packet.data, 14, 12)?,
-        LinkType::LINUX_SLL2 => after(packet.data, 20, 0)?,
-        LinkType::LINUX_SLL => after(packet.data, 16, 14)?,
-        _ => return None,
-    };
-    // Up to the protocol of the inner IP header: envelope, Ethernet, 10 bytes.
-    let head = network.first_chunk::<{ ENVELOPE + 14 + 10 }>()?;
-    let total_len = usize::from(u16::from_be_bytes([head[2], head[3]]));
-    let udp_len = usize::from(u16::from_be_bytes([head[24], head[25]]));
-    let dst_port = u16::from_be_bytes([head[22], head[23]]);
-    let usual = head[0] == 0x45
-        && head[6] & 0x3f == 0
-        && head[7] == 0
-        && head[9] == 17
-        && udp_len + 20 == total_len
-        // The I flag and no other, nothing reserved.
-        && head[28..32] == [8, 0, 0, 0]
-        && head[35] == 0
-        && ports.contains(dst_port);
-    if !usual {
-        return None;
-    }
-    let data = network.get(ENVELOPE..total_len)?;
-    // UDP may be another envelope, and IPv6 extension headers have to be walked.
-    let (version_and_length, v4_protocol, v6_protocol) = (head[50], head[59], head[56]);
-    let inner = match [head[48], head[49]] {
-        [0x08, 0x00] => {
-            (0x45..=0x4f).contains(&version_and_length) && v4_protocol != 17 && data.len() >= 34
+/// Up to the protocol of the inner IP header: envelope, Ethernet, 10 bytes.
+const HEAD: usize = ENVELOPE + 14 + 10;
+
+/// An envelope of the usual shape.
+#[derive(Clone, Copy, Debug)]
+pub struct Envelope<'a> {
+    /// From the outer IPv4 header on.
+    head: &'a [u8; HEAD],
+    /// The mirrored frame.
+    data: &'a [u8],
+}
+
+impl<'a> Envelope<'a> {
+    /// That of a packet, if it has one.
+    #[inline(always)]
+    pub(crate) fn of(packet: &Packet<'a>, ports: &PortSet) -> Option<Self> {
+        if packet.is_truncated() {
+            return None;
         }
-        [0x86, 0xdd] => version_and_length >> 4 == 6 && v6_protocol == 6 && data.len() >= 54,
-        _ => false,
-    };
-    if !inner {
-        return None;
+        if packet.link == LinkType::ETHERNET {
+            return Self::read(after(packet.data, 14, 12)?, ports);
+        }
+        Self::of_cooked(packet, ports)
     }
-    Some(Packet {
-        link: LinkType::ETHERNET,
-        interface: packet.place(),
-        wire_len: u32::try_from(data.len()).unwrap_or(u32::MAX),
-        data,
-        tunnel: Some(Tunnel {
-            src: IpAddr::V4(Ipv4Addr::new(head[12], head[13], head[14], head[15])),
-            dst: IpAddr::V4(Ipv4Addr::new(head[16], head[17], head[18], head[19])),
-            src_port: u16::from_be_bytes([head[20], head[21]]),
-            dst_port,
-            vni: Vni::new(u32::from_be_bytes([0, head[32], head[33], head[34]])),
-            depth: 1,
-        }),
-        ..*packet
-    })
+
+    #[inline(never)]
+    fn of_cooked(packet: &Packet<'a>, ports: &PortSet) -> Option<Self> {
+        let network = match packet.link {
+            LinkType::LINUX_SLL2 => after(packet.data, 20, 0)?,
+            LinkType::LINUX_SLL => after(packet.data, 16, 14)?,
+            _ => return None,
+        };
+        Self::read(network, ports)
+    }
+
+    #[inline(always)]
+    fn read(network: &'a [u8], ports: &PortSet) -> Option<Self> {
+        let head = network.first_chunk::<HEAD>()?;
+        let total_len = u16::from_be_bytes([head[2], head[3]]);
+        let udp_len = u16::from_be_bytes([head[24], head[25]]);
+        let usual = head[0] == 0x45
+            && head[6] & 0x3f == 0
+            && head[7] == 0
+            && head[9] == Protocol::UDP.0
+            && usize::from(udp_len) + 20 == usize::from(total_len)
+            // The I flag and no other, nothing reserved.
+            && head[28..32] == [8, 0, 0, 0]
+            && head[35] == 0
+            && ports.contains(u16::from_be_bytes([head[22], head[23]]));
+        if !usual {
+            return None;
+        }
+        let data = network.get(ENVELOPE..usize::from(total_len))?;
+        // UDP may be another envelope, and IPv6 extension headers have to be walked.
+        let (version_and_length, v4_protocol, v6_protocol) = (head[50], head[59], head[56]);
+        let inner = match EtherType(u16::from_be_bytes([head[48], head[49]])) {
+            EtherType::IPV4 => {
+                (0x45..=0x4f).contains(&version_and_length)
+                    && v4_protocol != Protocol::UDP.0
+                    && data.len() >= 34
+            }
+            EtherType::IPV6 => {
+                version_and_length >> 4 == 6 && v6_protocol == Protocol::TCP.0 && data.len() >= 54
+            }
+            _ => false,
+        };
+        inner.then_some(Self { head, data })
+    }
+
+    /// Length of the mirrored frame, in bytes.
+    #[inline(always)]
+    pub(crate) const fn frame_len(&self) -> usize {
+        self.data.len()
+    }
+
+    /// The mirrored frame, of the packet that the envelope is of.
+    #[inline(always)]
+    pub fn open(&self, packet: &Packet<'a>) -> Packet<'a> {
+        let Self { head, data } = *self;
+        Packet {
+            link: LinkType::ETHERNET,
+            interface: packet.place(),
+            wire_len: u32::try_from(data.len()).unwrap_or(u32::MAX),
+            data,
+            tunnel: Some(Tunnel {
+                src: IpAddr::V4(Ipv4Addr::new(head[12], head[13], head[14], head[15])),
+                dst: IpAddr::V4(Ipv4Addr::new(head[16], head[17], head[18], head[19])),
+                src_port: u16::from_be_bytes([head[20], head[21]]),
+                dst_port: u16::from_be_bytes([head[22], head[23]]),
+                vni: Vni::new(u32::from_be_bytes([0, head[32], head[33], head[34]])),
+                depth: 1,
+            }),
+            ..*packet
+        }
+    }
 }
 
 /// What follows a link-layer header of this length, if its protocol field says IPv4.
-#[inline]
+#[inline(always)]
 fn after(frame: &[u8], header_len: usize, protocol_at: usize) -> Option<&[u8]> {
     let (header, network) = frame.split_at_checked(header_len)?;
     (header.get(protocol_at..protocol_at + 2)? == [0x08, 0x00]).then_some(network)

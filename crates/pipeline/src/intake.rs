@@ -61,10 +61,10 @@ impl Intake {
         if self.outer_filter.is_some() || self.inner_filter.is_some() {
             return None;
         }
-        let frame = self.decap.strip_usual(packet)?;
+        let envelope = self.decap.usual(packet)?;
         self.packets += 1;
         self.bytes += packet.data.len() as u64;
-        Some(frame)
+        Some(envelope.open(packet))
     }
 
     /// Takes a packet through steps 2 to 4.

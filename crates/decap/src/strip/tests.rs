@@ -53,7 +53,7 @@ fn the_usual_shape_is_taken_in_one_step() {
         mirrored(27, &inner()),
         mirrored(27, &TcpFrame::new("[fd00::4]:1", "[fd00::6]:2", Flags::ACK, 1, 1).build()),
     ] {
-        assert!(usual::strip(&packet(1, NOW, &frame), &PortSet::default()).is_some());
+        assert!(Envelope::of(&packet(1, NOW, &frame), &PortSet::default()).is_some());
     }
 }
 
@@ -266,7 +266,8 @@ proptest! {
         data.truncate(cut.unwrap_or(usize::MAX));
         let packet = Packet { link, ..packet(1, NOW, &data) };
         let mut decap = Decap::new(Config::default());
-        if let Some(quick) = usual::strip(&packet, &PortSet::default()) {
+        if let Some(envelope) = Envelope::of(&packet, &PortSet::default()) {
+            let quick = envelope.open(&packet);
             let Stripped::Mirrored(walked) = decap.walk(packet) else {
                 panic!("the walk refuses {data:02x?}");
             };
