@@ -33,7 +33,14 @@ impl Segment {
     /// `len` is the payload on the wire, in bytes.
     #[inline(always)]
     pub(crate) fn new(kind: Kind, tcp: Tcp<'_>, len: u32) -> Self {
-        let options = Options::of(&tcp);
+        let mut segment = Self::without_options(kind, &tcp, len);
+        segment.take_options(&tcp);
+        segment
+    }
+
+    /// As [`new`](Self::new), as far as that goes before [`take_options`](Self::take_options).
+    #[inline(always)]
+    pub(crate) fn without_options(kind: Kind, tcp: &Tcp<'_>, len: u32) -> Self {
         Self {
             kind,
             flags: tcp.flags,
@@ -44,11 +51,38 @@ impl Segment {
                 + len
                 + u32::from(tcp.flags.any(Flags::SYN))
                 + u32::from(tcp.flags.any(Flags::FIN)),
-            sack: options.sack,
-            scale: options.scale,
-            sack_permitted: options.sack_permitted,
+            sack: tcp.ack,
+            scale: None,
+            sack_permitted: false,
             has_options: tcp.header_len > Tcp::HEADER_LEN,
             options_cut: tcp.header_len > Tcp::HEADER_LEN + tcp.options.len(),
+        }
+    }
+
+    /// Takes what the options say.
+    #[inline(always)]
+    pub(crate) fn take_options(&mut self, tcp: &Tcp<'_>) {
+        // Nearly every segment has a timestamp and nothing else: NOP, NOP, kind 8, length 10.
+        let plain =
+            tcp.options.is_empty() || matches!(tcp.options, [1, 1, 8, 10, _, _, _, _, _, _, _, _]);
+        if !plain {
+            self.take_each_option(tcp.options);
+        }
+    }
+
+    #[inline(never)]
+    fn take_each_option(&mut self, options: &[u8]) {
+        for option in TcpOptions::new(options) {
+            match option {
+                TcpOption::WindowScale(shift) => {
+                    self.scale = Some(shift.min(limits::MAX_WINDOW_SCALE));
+                }
+                TcpOption::SackPermitted => self.sack_permitted = true,
+                TcpOption::Sack(blocks) => {
+                    self.sack = blocks.right_edges().fold(self.sack, Seq::max);
+                }
+                TcpOption::Other(..) => {}
+            }
         }
     }
 
@@ -64,42 +98,5 @@ impl Segment {
     /// A SYN, with ACK or without.
     pub(crate) fn is_syn(&self) -> bool {
         self.flags.any(Flags::SYN)
-    }
-}
-
-/// What the options say.
-#[derive(Clone, Copy)]
-struct Options {
-    sack: Seq,
-    scale: Option<u8>,
-    sack_permitted: bool,
-}
-
-impl Options {
-    #[inline(always)]
-    fn of(tcp: &Tcp<'_>) -> Self {
-        // Nearly every segment has a timestamp and nothing else: NOP, NOP, kind 8, length 10.
-        if tcp.options.is_empty() || matches!(tcp.options, [1, 1, 8, 10, _, _, _, _, _, _, _, _]) {
-            return Self { sack: tcp.ack, scale: None, sack_permitted: false };
-        }
-        Self::read(tcp.ack, tcp.options)
-    }
-
-    #[inline(never)]
-    fn read(ack: Seq, options: &[u8]) -> Self {
-        let mut read = Self { sack: ack, scale: None, sack_permitted: false };
-        for option in TcpOptions::new(options) {
-            match option {
-                TcpOption::WindowScale(shift) => {
-                    read.scale = Some(shift.min(limits::MAX_WINDOW_SCALE));
-                }
-                TcpOption::SackPermitted => read.sack_permitted = true,
-                TcpOption::Sack(blocks) => {
-                    read.sack = blocks.right_edges().fold(read.sack, Seq::max);
-                }
-                TcpOption::Other(..) => {}
-            }
-        }
-        read
     }
 }

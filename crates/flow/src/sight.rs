@@ -1,7 +1,7 @@
 //! Where packets were seen: by which tap, at which place of capture.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use vtap_packet::Packet;
 
@@ -82,13 +82,13 @@ impl Sights {
         let met = Ipv4Place(u64::from(v4.to_bits()) << 32 | u64::from(place));
         match self.recent.get(met.bits()) {
             Some((known, sight)) if *known == met => *sight,
-            _ => self.meet(met, tap, place),
+            _ => self.meet(met, v4, place),
         }
     }
 
     #[inline(never)]
-    fn meet(&mut self, met: Ipv4Place, tap: Option<IpAddr>, place: u32) -> Sight {
-        let sight = self.look_up(tap, place);
+    fn meet(&mut self, met: Ipv4Place, tap: Ipv4Addr, place: u32) -> Sight {
+        let sight = self.look_up(Some(tap.into()), place);
         if let Some(recent) = self.recent.get_mut(met.bits()) {
             *recent = (met, sight);
         }

@@ -97,7 +97,12 @@ impl Kind {
     ///
     /// PSH, ECE and CWR go with anything. A FIN without ACK, or any two of SYN, FIN and RST, are
     /// refused; URG goes with SYN, ACK and FIN-ACK.
-    pub const fn of(flags: Flags) -> Option<Self> {
+    #[inline]
+    pub fn of(flags: Flags) -> Option<Self> {
+        OF_FLAGS.get(usize::from(flags.0 % 64)).copied().flatten()
+    }
+
+    const fn among(flags: u8) -> Option<Self> {
         const F: u8 = Flags::FIN.0;
         const S: u8 = Flags::SYN.0;
         const R: u8 = Flags::RST.0;
@@ -109,20 +114,29 @@ impl Kind {
         const F_A: u8 = F | A;
         const F_A_U: u8 = F | A | U;
         const A_U: u8 = A | U;
-        let bits = flags.0 & (F | S | R | A | U);
-        // Asked first, as nearly all are: a jump to one of five places could not be foreseen.
-        if matches!(bits, A | A_U) {
-            return Some(Self::Ack);
-        }
+        let bits = flags & (F | S | R | A | U);
         match bits {
             S | S_U => Some(Self::Syn),
             S_A => Some(Self::SynAck),
+            A | A_U => Some(Self::Ack),
             R | R_A => Some(Self::Rst),
             F_A | F_A_U => Some(Self::Fin),
             _ => None,
         }
     }
 }
+
+/// Kinds by the six flags of RFC 793: a jump to one of five places could not be foreseen.
+#[expect(clippy::indexing_slicing, reason = "there are as many as numbers of six bits")]
+static OF_FLAGS: [Option<Kind>; 64] = {
+    let mut kinds = [None; 64];
+    let mut flags = 0;
+    while flags < 64 {
+        kinds[flags as usize] = Kind::among(flags);
+        flags += 1;
+    }
+    kinds
+};
 
 /// What the table says about a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

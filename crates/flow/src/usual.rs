@@ -6,7 +6,7 @@
 use std::hash::BuildHasher;
 use std::net::Ipv4Addr;
 
-use vtap_packet::tcp::Tcp;
+use vtap_packet::tcp::{Flags, Tcp};
 use vtap_packet::{LinkType, Packet, Protocol, Vni, checksum};
 
 use crate::config::Checksum;
@@ -40,8 +40,7 @@ pub(crate) fn read(
         return None;
     }
     let bytes = packet.data.get(14 + 20..14 + usize::from(total_len))?;
-    let tcp = Tcp::parse_whole(bytes)?;
-    let kind = Kind::of(tcp.flags)?;
+    let kind = Kind::of(Flags(head[47]))?;
     let src = Ipv4Addr::new(head[26], head[27], head[28], head[29]);
     let dst = Ipv4Addr::new(head[30], head[31], head[32], head[33]);
     let right = policy == Checksum::Off
@@ -50,18 +49,22 @@ pub(crate) fn read(
     if !right {
         return None;
     }
+    let tcp = Tcp::parse_whole(bytes)?;
     let (key, from) = Key::of_ipv4((src, tcp.src_port), (dst, tcp.dst_port), Protocol::TCP, vni);
     let payload = u32::try_from(bytes.len() - tcp.header_len).ok()?;
     place.observed = Ok(Observed {
         key,
         from,
-        content: Content::Segment(Segment::new(kind, tcp, payload)),
+        content: Content::Segment(Segment::without_options(kind, &tcp, payload)),
         len: total_len.into(),
         payload,
         flags: tcp.flags.0,
         offloaded: false,
         truncated: false,
     });
+    if let Ok(Observed { content: Content::Segment(segment), .. }) = &mut place.observed {
+        segment.take_options(&tcp);
+    }
     let hashes = key.hashes(hasher);
     place.hash = hashes.flow;
     let (ttl, id) = (head[22], u16::from_be_bytes([head[18], head[19]]));
