@@ -5,7 +5,7 @@ use vtap_packet::{Protocol, Timestamp};
 
 use crate::accounts::{Accounts, Seen};
 use crate::config::Config;
-use crate::copies::{Copies, Sighting};
+use crate::copies::Sighting;
 use crate::flow::Life;
 use crate::held::Held;
 use crate::letters::Letters;
@@ -38,7 +38,6 @@ pub struct Judge {
     config: Config,
     table: Table,
     taps: Taps,
-    copies: Copies,
     held: Held,
     order: Order,
     flowless: FlowlessRows,
@@ -55,7 +54,6 @@ impl Judge {
             config,
             table: Table::new(config.max_flows),
             taps: Taps::default(),
-            copies: Copies::new(config.copies),
             held: Held::new(),
             order: Order::default(),
             flowless: FlowlessRows::default(),
@@ -178,8 +176,8 @@ impl Judge {
         located: u32,
         sink: &mut S,
     ) -> Result<Outcome, S::Error> {
-        let Pending { occasion, sight, hash, likeness, observed, .. } = pending;
-        let (hash, sight) = (*hash, *sight);
+        let Pending { occasion, sight, sighting, hash, observed, .. } = pending;
+        let (hash, sight, sighting) = (*hash, *sight, *sighting);
         self.advance(occasion.time, sink)?;
         self.stats.packets += 1;
         self.tap(occasion, sight.tap(), sink)?;
@@ -187,12 +185,8 @@ impl Judge {
             Ok(observed) => observed,
             Err(skip) => return Ok(self.skip(*skip)),
         };
-        if !self.config.copies.window.is_zero() {
-            let vni = self.config.vni(occasion.tunnel);
-            let sighting = self.copies.take(occasion.time, *likeness, vni, sight);
-            if sighting != Sighting::First {
-                return Ok(self.copy(observed, hash, sight.tap(), sighting));
-            }
+        if sighting != Sighting::First {
+            return Ok(self.copy(observed, hash, sight.tap(), sighting));
         }
         if observed.is_odd() {
             self.stats.super_packets += u64::from(observed.len > limits::LARGEST_PACKET);

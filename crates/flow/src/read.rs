@@ -11,7 +11,7 @@ use vtap_packet::{
 
 use crate::answer::Answer;
 use crate::config::{Checksum, Config};
-use crate::copies::{self, Likeness};
+use crate::copies::{self, Copies, Likeness, Sighting};
 use crate::fragments::{Accounted, Fragments};
 use crate::icmp;
 use crate::judge::Judge;
@@ -75,6 +75,8 @@ pub(crate) struct Pending {
     /// Of the key.
     pub(crate) hash: u64,
     pub(crate) likeness: Likeness,
+    /// Which of its sightings this is, once it was [compared](Reader::compare).
+    pub(crate) sighting: Sighting,
     /// Link addresses, destination first; read only where records are kept.
     pub(crate) macs: Option<[Mac; 2]>,
     pub(crate) observed: Result<Observed, Skip>,
@@ -102,6 +104,7 @@ impl Pending {
         sight: Sight::NOWHERE,
         hash: 0,
         likeness: Likeness::NONE,
+        sighting: Sighting::First,
         macs: None,
         observed: Err(Skip::NotIp),
     };
@@ -121,6 +124,8 @@ pub struct Batch {
     /// written where it will lie, field by field.
     places: Vec<Pending>,
     len: usize,
+    /// How many of them were [compared](Reader::compare) with those before.
+    compared: usize,
     /// Fragments to be counted to their flows, each behind the packet that settled it.
     pub(crate) accounted: Vec<Accounted>,
     /// DNS responses, each with the place of its packet.
@@ -146,7 +151,9 @@ impl Batch {
         self.len == 0
     }
 
+    /// What is to be judged.
     pub(crate) fn packets(&self) -> &[Pending] {
+        debug_assert_eq!(self.compared, self.len, "a batch is compared before it is judged");
         self.places.get(..self.len).unwrap_or_default()
     }
 
@@ -156,7 +163,7 @@ impl Batch {
     }
 
     pub(crate) fn clear(&mut self) {
-        self.len = 0;
+        (self.len, self.compared) = (0, 0);
         self.accounted.clear();
         self.answers.clear();
         self.corrupt.clear();
@@ -164,14 +171,18 @@ impl Batch {
 }
 
 /// The first half of a [`Tracker`](crate::Tracker): reads headers, sums checksums, puts fragments
-/// together. It knows nothing of flows but their keys.
+/// together, recognises copies. It knows nothing of flows but their keys.
 #[derive(Debug)]
 pub struct Reader {
     config: Config,
     fragments: Fragments,
     sights: Sights,
+    copies: Copies,
     hasher: RandomState,
 }
+
+/// How many packets before its own it is asked for what a packet is compared with.
+const AHEAD: usize = 8;
 
 /// What of a packet is not in its place.
 struct Frame<'a> {
@@ -183,7 +194,8 @@ struct Frame<'a> {
 
 impl Reader {
     pub(crate) fn new(config: Config, hasher: RandomState) -> Self {
-        Self { config, fragments: Fragments::new(), sights: Sights::new(), hasher }
+        let (fragments, sights) = (Fragments::new(), Sights::new());
+        Self { config, fragments, sights, copies: Copies::new(config.copies), hasher }
     }
 
     /// Reads a packet and adds it to the batch.
@@ -212,6 +224,27 @@ impl Reader {
             self.read_any(&frame, batch);
         }
         batch.len += 1;
+    }
+
+    /// Says of each packet of a batch which of its sightings it is. To be called once there are no
+    /// more to be read, and before they are judged.
+    pub fn compare(&mut self, batch: &mut Batch) {
+        let from = std::mem::replace(&mut batch.compared, batch.len);
+        if self.config.copies.window.is_zero() {
+            return;
+        }
+        let packets = batch.places.get_mut(from..batch.len).unwrap_or_default();
+        for at in 0..packets.len() {
+            if let Some(later) = packets.get(at + AHEAD) {
+                self.copies.prefetch(later.likeness.print);
+            }
+            if let Some(Pending { occasion, sight, likeness, sighting, observed: Ok(_), .. }) =
+                packets.get_mut(at)
+            {
+                let vni = self.config.vni(occasion.tunnel);
+                *sighting = self.copies.take(occasion.time, *likeness, vni, *sight);
+            }
+        }
     }
 
     /// Reads a packet whose occasion and sight are in place. (Of these a packet consists for the

@@ -74,6 +74,7 @@ impl Tracker {
     ) -> Result<Outcome, S::Error> {
         self.flush(sink)?;
         self.reader.read(*packet, &mut self.batch);
+        self.reader.compare(&mut self.batch);
         self.judge.take_one(&mut self.batch, sink)
     }
 
@@ -97,6 +98,7 @@ impl Tracker {
     /// Those of the sink.
     #[inline(never)]
     pub fn flush<S: Sink>(&mut self, sink: &mut S) -> Result<(), S::Error> {
+        self.reader.compare(&mut self.batch);
         self.judge.take(&mut self.batch, sink)
     }
 

@@ -162,7 +162,8 @@ impl Reading<'_> {
     /// Gives a batch to the other thread and goes on with an empty one.
     #[inline(never)]
     fn pass_on(&mut self) -> Result<(), Stopped> {
-        let batch = std::mem::take(&mut self.batch);
+        let mut batch = std::mem::take(&mut self.batch);
+        self.reader.compare(&mut batch);
         self.full.send(batch).map_err(|_| Stopped)?;
         self.batch = self.empty.recv().map_err(|_| Stopped)?;
         Ok(())

@@ -25,7 +25,6 @@ impl Judge {
         let mut located = [u32::MAX; AHEAD];
         for pending in batch.iter().take(2 * AHEAD) {
             self.table.prefetch_index(pending.hash);
-            self.copies.prefetch(pending.likeness.print);
         }
         for (at, pending) in located.iter_mut().zip(batch) {
             *at = self.locate(pending);
@@ -38,7 +37,6 @@ impl Judge {
             }
             if let Some(later) = batch.get(number + 2 * AHEAD) {
                 self.table.prefetch_index(later.hash);
-                self.copies.prefetch(later.likeness.print);
             }
             if let Some(next) = batch.get(number + SOON)
                 && let Some(at) = located.get((number + SOON) % AHEAD)
