@@ -67,6 +67,28 @@ pub(crate) struct Found {
     len: usize,
 }
 
+impl Found {
+    /// With its bytes.
+    #[inline(always)]
+    const fn packet(self, number: u64, data: &[u8]) -> Packet<'_> {
+        let Self { time, link, interface, wire_len, .. } = self;
+        Packet { number, time, link, interface, wire_len, data, tunnel: None }
+    }
+}
+
+impl Format {
+    /// The next packet and its bytes, if it is there and looks like nearly all do.
+    #[inline(always)]
+    fn usual<'a>(&mut self, window: &'a mut Window) -> Option<(Found, &'a [u8])> {
+        window.prefetch();
+        // One after the other: a jump to one of four places takes longer.
+        if let Self::Pcap(pcap) = self {
+            return pcap.usual(window);
+        }
+        if let Self::Pcapng(pcapng) = self { pcapng.usual(window) } else { None }
+    }
+}
+
 impl File {
     /// Opens a file, a FIFO or a device. An empty file is a capture without packets.
     ///
@@ -189,22 +211,14 @@ impl File {
     /// Finds the next packet. Damage is logged on the way.
     #[inline]
     pub(crate) fn advance(&mut self) -> Result<Option<Found>, Error> {
-        let usual = self.usual();
-        if usual.is_some() { Ok(usual) } else { self.look() }
-    }
-
-    /// The next packet, if it is there and as usual; else there is all to [`look`](Self::look) at.
-    #[inline(always)]
-    fn usual(&mut self) -> Option<Found> {
-        self.window.prefetch();
-        match &mut self.format {
-            Format::Pcap(pcap) => pcap.usual(&mut self.window),
-            Format::Pcapng(pcapng) => pcapng.usual(&mut self.window),
-            Format::RarePcap(_) | Format::Empty => None,
+        match self.format.usual(&mut self.window) {
+            Some((usual, _)) => Ok(Some(usual)),
+            None => self.look(),
         }
     }
 
-    /// Finds the next packet, whatever comes before it and whatever it looks like.
+    /// Finds the next packet, whatever comes before it and whatever it looks like: what is not as
+    /// [usual](Format::usual).
     #[inline(never)]
     fn look(&mut self) -> Result<Option<Found>, Error> {
         let found = match &mut self.format {
@@ -229,17 +243,7 @@ impl File {
     /// Lends what the last [`advance`](Self::advance) found.
     #[inline(always)]
     pub(crate) fn lend(&self, found: &Found, number: u64) -> Packet<'_> {
-        let Found { time, link, interface, wire_len, mark, from, len } = *found;
-        let data = self.window.lent(mark, from, len);
-        Packet { number, time, link, interface, wire_len, data, tunnel: None }
-    }
-
-    /// Lends what was found, under the next number.
-    #[inline(always)]
-    fn lend_next(&mut self, found: &Found) -> Packet<'_> {
-        // Counted from 0, one by one: it would take centuries to wrap.
-        self.number = self.number.wrapping_add(1);
-        self.lend(found, self.number)
+        found.packet(number, self.window.lent(found.mark, found.from, found.len))
     }
 
     /// Whether it can be opened again by its name, as a regular file can.
@@ -259,13 +263,17 @@ impl File {
 
 impl Source for File {
     fn next(&mut self) -> Result<Option<Packet<'_>>, Error> {
-        Ok(self.advance()?.map(|found| self.lend_next(&found)))
+        Ok(self.advance()?.map(|found| {
+            self.number += 1;
+            self.lend(&found, self.number)
+        }))
     }
 
     #[inline(always)]
     fn at_hand(&mut self) -> Option<Packet<'_>> {
-        let found = self.usual()?;
-        Some(self.lend_next(&found))
+        let (found, data) = self.format.usual(&mut self.window)?;
+        self.number += 1;
+        Some(found.packet(self.number, data))
     }
 
     fn progress(&self) -> Progress {

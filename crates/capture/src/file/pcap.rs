@@ -150,8 +150,8 @@ impl Pcap {
     /// A shortcut and nothing else: of such a record [`next`](Self::next) finds the same, and on
     /// `None` nothing has changed and nothing is said of the record.
     #[inline(always)]
-    pub(crate) fn usual(&mut self, window: &mut Window) -> Option<Found> {
-        let rest = window.rest();
+    pub(crate) fn usual<'a>(&mut self, window: &'a mut Window) -> Option<(Found, &'a [u8])> {
+        let (rest, at) = window.rest_and_position();
         let words = rest.as_chunks().0.first_chunk()?.map(u32::from_le_bytes);
         let words = if self.big_endian { words.map(u32::swap_bytes) } else { words };
         let [seconds, fraction, captured, on_wire] = words;
@@ -159,23 +159,24 @@ impl Pcap {
         if !(1..=self.usual).contains(&captured) || captured > on_wire {
             return None;
         }
-        let left = rest.len().checked_sub(whole)?;
+        let data = rest.get(USUAL_LEN..whole)?;
         if fraction >= self.units {
             return None;
         }
-        let mark = window.mark();
-        window.leave(left);
+        let mark = *at;
+        *at += whole;
         self.seconds = Some(seconds);
-        let nanos = fraction * self.nanos;
-        Some(Found {
-            time: Timestamp::new(seconds.into(), nanos.into()),
+        let nanos = u64::from(fraction) * u64::from(self.nanos);
+        let found = Found {
+            time: Timestamp::new(seconds.into(), nanos),
             link: self.interface.link,
             interface: 0,
             wire_len: on_wire,
             mark,
             from: USUAL_LEN,
             len: captured as usize,
-        })
+        };
+        Some((found, data))
     }
 
     /// Finds the next packet.

@@ -13,12 +13,19 @@ type Told = (u64, Timestamp, LinkType, u32, u32, Vec<u8>);
 fn drain(bytes: &[u8], shortcut: bool) -> (Vec<Told>, Vec<Damage>, usize) {
     let mut file = File::from_bytes(bytes.to_vec()).unwrap();
     let (mut told, mut usual) = (Vec::new(), 0);
+    let tell = |packet: Packet<'_>| {
+        let Packet { number, time, link, interface, wire_len, data, .. } = packet;
+        (number, time, link, interface, wire_len, data.to_vec())
+    };
     loop {
-        let found = if shortcut { file.usual() } else { None };
-        usual += usize::from(found.is_some());
-        let Some(found) = found.or_else(|| file.look().unwrap()) else { break };
-        let Packet { number, time, link, interface, wire_len, data, .. } = file.lend_next(&found);
-        told.push((number, time, link, interface, wire_len, data.to_vec()));
+        if shortcut && let Some(packet) = file.at_hand() {
+            told.push(tell(packet));
+            usual += 1;
+            continue;
+        }
+        let Some(found) = file.look().unwrap() else { break };
+        file.number += 1;
+        told.push(tell(file.lend(&found, file.number)));
     }
     (told, file.log.listed().to_vec(), usual)
 }

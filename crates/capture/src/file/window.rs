@@ -141,10 +141,11 @@ impl Window {
         self.at = self.end.min(self.at + count);
     }
 
-    /// Steps on to where `left` bytes of those at hand are left, of which there are as many.
-    #[inline]
-    pub(crate) fn leave(&mut self, left: usize) {
-        self.at = self.end - left;
+    /// The bytes at hand, and where they begin: to be moved up over those that are taken.
+    #[inline(always)]
+    pub(crate) fn rest_and_position(&mut self) -> (&[u8], &mut usize) {
+        let Self { held, at, end, .. } = self;
+        (held.bytes().get(*at..*end).unwrap_or_default(), at)
     }
 
     /// Where the next byte lies, for [`lent`](Self::lent); valid until the next `fill`.
@@ -156,9 +157,7 @@ impl Window {
     /// `len` bytes, beginning `from` bytes behind a mark.
     #[inline]
     pub(crate) fn lent(&self, mark: usize, from: usize, len: usize) -> &[u8] {
-        // In the steps of who was given `rest` at the mark, so that each is checked only once.
-        let rest = self.held.bytes().get(mark..self.end).unwrap_or_default();
-        rest.get(from..from + len).unwrap_or_default()
+        self.held.bytes().get(mark + from..mark + from + len).unwrap_or_default()
     }
 
     /// Offset of the next byte in the (unpacked) input.

@@ -72,13 +72,13 @@ impl Pcapng {
     /// A shortcut and nothing else: of such a block [`next`](Self::next) finds the same, and on
     /// `None` nothing has changed and nothing is said of the block.
     #[inline(always)]
-    pub(crate) fn usual(&mut self, window: &mut Window) -> Option<Found> {
+    pub(crate) fn usual<'a>(&mut self, window: &'a mut Window) -> Option<(Found, &'a [u8])> {
         /// Fields before the packet, and with the length behind it, in bytes.
         const BEFORE: usize = 28;
         const FRAME: u32 = 32;
 
         let order = self.order?;
-        let rest = window.rest();
+        let (rest, at) = window.rest_and_position();
         let fields = rest.as_chunks().0.first_chunk()?;
         let [kind, len, interface, upper, lower, captured, on_wire] = order.words(*fields);
         if kind != types::ENHANCED_PACKET_BLOCK || len > LONGEST || !len.is_multiple_of(4) {
@@ -87,16 +87,17 @@ impl Pcapng {
         if captured > len.checked_sub(FRAME)? {
             return None;
         }
-        let (block, behind) = rest.split_at_checked(len as usize)?;
+        let block = rest.get(..len as usize)?;
         let [trailing] = order.words([*block.last_chunk()?]);
         let local = self.section.get(interface as usize)?;
         if trailing != len {
             return None;
         }
+        let data = block.get(BEFORE..BEFORE + captured as usize)?;
         self.time = local.clock.time(u64::from(upper) << 32 | u64::from(lower));
-        let (mark, left) = (window.mark(), behind.len());
-        window.leave(left);
-        Some(Found {
+        let mark = *at;
+        *at += block.len();
+        let found = Found {
             time: self.time,
             link: local.link,
             interface: local.id,
@@ -104,7 +105,8 @@ impl Pcapng {
             mark,
             from: BEFORE,
             len: captured as usize,
-        })
+        };
+        Some((found, data))
     }
 
     /// Finds the next packet.
