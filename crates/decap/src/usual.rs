@@ -35,14 +35,14 @@ impl<'a> Envelope<'a> {
         if packet.link == LinkType::ETHERNET {
             return Self::read(after(packet.data, 14, 12)?, ports);
         }
-        Self::of_cooked(packet, ports)
+        Self::of_cooked(packet.link, packet.data, ports)
     }
 
     #[inline(never)]
-    fn of_cooked(packet: &Packet<'a>, ports: &PortSet) -> Option<Self> {
-        let network = match packet.link {
-            LinkType::LINUX_SLL2 => after(packet.data, 20, 0)?,
-            LinkType::LINUX_SLL => after(packet.data, 16, 14)?,
+    fn of_cooked(link: LinkType, frame: &'a [u8], ports: &PortSet) -> Option<Self> {
+        let network = match link {
+            LinkType::LINUX_SLL2 => after(frame, 20, 0)?,
+            LinkType::LINUX_SLL => after(frame, 16, 14)?,
             _ => return None,
         };
         Self::read(network, ports)
