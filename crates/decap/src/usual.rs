@@ -90,12 +90,13 @@ impl<'a> Envelope<'a> {
 
     /// The mirrored frame, of the packet that the envelope is of.
     #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "an IPv4 packet has fewer than 2^16 bytes")]
     pub fn open(&self, packet: &Packet<'a>) -> Packet<'a> {
         let Self { head, data } = *self;
         Packet {
             link: LinkType::ETHERNET,
             interface: packet.place(),
-            wire_len: u32::try_from(data.len()).unwrap_or(u32::MAX),
+            wire_len: data.len() as u32,
             data,
             tunnel: Some(Tunnel {
                 src: IpAddr::V4(Ipv4Addr::new(head[12], head[13], head[14], head[15])),

@@ -73,17 +73,20 @@ impl Sights {
     pub(crate) fn of(&mut self, packet: &Packet<'_>) -> Sight {
         let place = packet.interface;
         let tap = packet.tunnel.map(|tunnel| tunnel.src);
-        let Some(IpAddr::V4(v4)) = tap else {
-            if (self.other.0, self.other.1) != (tap, place) {
-                self.other = (tap, place, self.look_up(tap, place));
-            }
-            return self.other.2;
-        };
+        let Some(IpAddr::V4(v4)) = tap else { return self.of_other(tap, place) };
         let met = Ipv4Place(u64::from(v4.to_bits()) << 32 | u64::from(place));
         match self.recent.get(met.bits()) {
             Some((known, sight)) if *known == met => *sight,
             _ => self.meet(met, v4, place),
         }
+    }
+
+    #[inline(never)]
+    fn of_other(&mut self, tap: Option<IpAddr>, place: u32) -> Sight {
+        if (self.other.0, self.other.1) != (tap, place) {
+            self.other = (tap, place, self.look_up(tap, place));
+        }
+        self.other.2
     }
 
     #[inline(never)]
