@@ -7,8 +7,9 @@ use crate::sight::TapId;
 use crate::trace::Trace;
 use crate::wheel::Links;
 
-/// In a place of its own, beside that of the [flow](crate::flow::Flow).
+/// In a place of its own, beside that of the [flow](crate::flow::Flow): one cache line.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Cold {
     pub(crate) trace: Trace,
     pub(crate) links: Links,
@@ -22,7 +23,7 @@ pub(crate) struct Cold {
     pub(crate) suppressed: Option<Box<Event>>,
 }
 
-const _: () = assert!(size_of::<Cold>() == 56);
+const _: () = assert!(size_of::<Cold>() == 64);
 
 impl Cold {
     pub(crate) const NEW: Self = Self {
