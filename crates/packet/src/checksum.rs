@@ -16,8 +16,7 @@ pub fn of(bytes: &[u8]) -> u16 {
 /// [`of`] for an IPv4 header without options, whose length the compiler knows.
 #[inline(always)]
 pub fn of_ipv4_header(header: &[u8; 20]) -> u16 {
-    let (words, rest) = header.as_chunks();
-    fold(add(sum_of_words(words), word(rest)))
+    fold(sum_of_header(header))
 }
 
 /// Folded sum of the pseudo header: what checksum offload leaves in the field of a packet that
@@ -40,7 +39,13 @@ pub fn transport_ipv4(src: Ipv4Addr, dst: Ipv4Addr, protocol: Protocol, bytes: &
     let word = |bytes| u64::from(u32::from_le_bytes(bytes));
     let addresses = word(src.octets()) + word(dst.octets());
     let rest = word([0, protocol.0, 0, 0]) + word(len.to_be_bytes());
-    fold(add(addresses + rest, sum(bytes)))
+    let sum = match bytes.split_first_chunk() {
+        // Half of all segments are a header and nothing else.
+        Some((header, &[])) => sum_of_header(header),
+        Some((header, payload)) => add(sum_of_header(header), sum(payload)),
+        None => sum(bytes),
+    };
+    fold(add(addresses + rest, sum))
 }
 
 #[inline]
@@ -81,6 +86,13 @@ fn sum(bytes: &[u8]) -> u64 {
         Some(_) => sum,
         None => word(rest),
     }
+}
+
+/// Of a header without options, of IPv4 or TCP.
+#[inline(always)]
+fn sum_of_header(header: &[u8; 20]) -> u64 {
+    let (words, rest) = header.as_chunks();
+    add(sum_of_words(words), word(rest))
 }
 
 #[inline(never)]
