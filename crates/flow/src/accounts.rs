@@ -11,6 +11,7 @@ use prefetch_index::prefetch_index;
 use vtap_packet::{Mac, Timestamp};
 
 use crate::account::{Account, Counted, MANY_BYTES};
+use crate::batch::Occasion;
 use crate::cold::Cold;
 use crate::config::{Config, Copies as Limits};
 use crate::copies::Copies;
@@ -19,7 +20,7 @@ use crate::flow::Flow;
 use crate::key::End;
 use crate::letters::Letters;
 use crate::limits;
-use crate::read::{Observed, Occasion};
+use crate::read::Observed;
 use crate::record::{Ending, Phase, Traffic};
 use crate::segment::Segment;
 use crate::sight::TapId;

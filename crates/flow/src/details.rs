@@ -7,9 +7,9 @@ use prefetch_index::prefetch_index;
 use vtap_packet::{Mac, Timestamp, Tunnel};
 
 use crate::account::Account;
+use crate::batch::Occasion;
 use crate::key::End;
 use crate::letters::{self, Letter, Letters};
-use crate::read::Occasion;
 use crate::record::{History, Traffic};
 use crate::sight::TapId;
 use crate::wheel::Links;

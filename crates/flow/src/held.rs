@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 
 use vtap_packet::Timestamp;
 
+use crate::batch::Pending;
 use crate::limits;
-use crate::read::Pending;
 
 /// Segments that wait, in the order they came.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use foldhash::quality::RandomState;
 use vtap_packet::{Protocol, Timestamp};
 
 use crate::accounts::{Accounts, Seen};
+use crate::batch::{Batch, Pending};
 use crate::config::Config;
 use crate::copies::Sighting;
 use crate::flow::Life;
@@ -11,7 +12,7 @@ use crate::held::Held;
 use crate::letters::Letters;
 use crate::limits;
 use crate::order::Order;
-use crate::read::{Batch, Content, Observed, Pending};
+use crate::read::{Content, Observed};
 use crate::reason::Reason;
 use crate::rows::FlowlessRows;
 use crate::sink::Sink;

@@ -12,7 +12,7 @@
 //! | [`config`], [`limits`] | profiles and switches; every timeout with its source |
 //! | [`state`] | states, kinds of segments, the transition table |
 //! | `segment`, `half`, `connection`, `last`, `reset` | what is read of a segment; one direction and the window check; the special cases around the table |
-//! | `key`, `read`, `usual`, `fragments`, `icmp`, `martian`, `translated` | identity of a flow; from a packet to what the tracker needs of it |
+//! | `key`, `read`, `usual`, `batch`, `fragments`, `icmp`, `martian`, `translated` | identity of a flow; from a packet to what the tracker needs of it |
 //! | `flow`, `cold`, `opening`, `trace`, `rows` | one entry of the table; which event a segment makes; how many INVALID ones are written |
 //! | [`taps`], [`gap`], `sight` | who mirrors, and where a mirror shows nothing |
 //! | `copies`, `held`, `order` | packets seen more than once; segments that overtook another; rows in the order of packets nevertheless |
@@ -34,6 +34,7 @@
 mod account;
 mod accounts;
 pub mod answer;
+mod batch;
 mod cold;
 pub mod config;
 mod conn_state;
@@ -77,11 +78,12 @@ pub mod verdict;
 mod wheel;
 
 pub use answer::Answer;
+pub use batch::Batch;
 pub use config::{Checksum, Config, Copies, Profile};
 pub use event::{Event, EventFlag, Side};
 pub use gap::Gap;
 pub use judge::Judge;
-pub use read::{Batch, Reader};
+pub use read::Reader;
 pub use reason::Reason;
 pub use record::Record;
 pub use sink::{Discard, Sink};

@@ -17,9 +17,9 @@ use crate::wheel::{Linked, Links, Wheel};
 /// Flows looked at for one to evict when the table is full, as the kernel looks at a few buckets.
 const EVICTION_CANDIDATES: usize = 8;
 
-/// How long a flow may go without a look of the wheel: no longer than a connection has in
-/// any state but the last, so that one that closes need not be taken from between its neighbours in
-/// the wheel, which may be anywhere in memory.
+/// How long a flow may go without a look of the wheel: no longer than a connection has in any state
+/// but CLOSE, so that one that closes need not be taken from between its neighbours in the wheel,
+/// which may be anywhere in memory.
 const LOOK: Duration = limits::timeout(State::LastAck);
 
 #[derive(Debug)]

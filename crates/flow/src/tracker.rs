@@ -2,9 +2,10 @@
 
 use vtap_packet::Packet;
 
+use crate::batch::Batch;
 use crate::config::Config;
 use crate::judge::Judge;
-use crate::read::{Batch, Reader};
+use crate::read::Reader;
 use crate::sink::Sink;
 use crate::stats::Stats;
 use crate::taps::Tap;

@@ -9,10 +9,11 @@ use std::net::Ipv4Addr;
 use vtap_packet::tcp::{Flags, Tcp};
 use vtap_packet::{LinkType, Packet, Protocol, Vni, checksum};
 
+use crate::batch::Pending;
 use crate::config::Checksum;
 use crate::copies::{Header, Likeness};
 use crate::key::Key;
-use crate::read::{Content, Observed, Pending};
+use crate::read::{Content, Observed};
 use crate::segment::Segment;
 use crate::state::Kind;
 

@@ -1,7 +1,8 @@
 //! The packets of a batch one after the other, and what is asked for ahead of them.
 
 use super::Judge;
-use crate::read::{Content, Observed, Pending};
+use crate::batch::Pending;
+use crate::read::{Content, Observed};
 use crate::segment::Segment;
 use crate::sink::Sink;
 use crate::state::Kind;

@@ -2,13 +2,14 @@
 
 use vtap_packet::Timestamp;
 
+use crate::batch::Occasion;
 use crate::cold::Cold;
 use crate::connection::Connection;
 use crate::event::{Event, EventFlag};
 use crate::flow::{Flow, Found, Rules, Taken};
 use crate::gap::Gap;
 use crate::key::End;
-use crate::read::{Observed, Occasion};
+use crate::read::Observed;
 use crate::reason::Reason;
 use crate::segment::Segment;
 use crate::sight::TapId;

@@ -3,10 +3,11 @@
 use vtap_packet::Timestamp;
 
 use super::Judge;
+use crate::batch::Occasion;
 use crate::event::{Event, EventFlag, MAX_TAPS, Side};
 use crate::flow::Life;
 use crate::order::Told;
-use crate::read::{Observed, Occasion};
+use crate::read::Observed;
 use crate::record::Ending;
 use crate::sink::Sink;
 use crate::table::Full;

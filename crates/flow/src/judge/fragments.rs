@@ -3,10 +3,10 @@
 use vtap_packet::Timestamp;
 
 use super::Judge;
+use crate::batch::Batch;
 use crate::fragments::Accounted;
 #[cfg(test)]
 use crate::key::{End, Key};
-use crate::read::Batch;
 use crate::sink::Sink;
 use crate::verdict::{Outcome, Verdict};
 

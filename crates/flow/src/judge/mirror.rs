@@ -4,11 +4,12 @@ use vtap_packet::Timestamp;
 
 use super::Judge;
 use super::segments::Attempt;
+use crate::batch::{Occasion, Pending};
 use crate::copies::Sighting;
 use crate::gap::Gap;
 use crate::key::Key;
 use crate::order::Told;
-use crate::read::{Content, Observed, Occasion, Pending};
+use crate::read::{Content, Observed};
 use crate::sight::TapId;
 use crate::sink::Sink;
 use crate::verdict::{Outcome, StateAfter, Verdict};
