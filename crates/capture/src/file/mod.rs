@@ -61,9 +61,8 @@ pub(crate) struct Found {
     pub(crate) link: LinkType,
     pub(crate) interface: u32,
     pub(crate) wire_len: u32,
-    /// Where its record lies, and its bytes in there; see [`Window::lent`].
-    mark: usize,
-    from: usize,
+    /// Where its bytes are; see [`Window::lent`].
+    at: usize,
     len: usize,
 }
 
@@ -77,7 +76,8 @@ impl Found {
 }
 
 impl Format {
-    /// The next packet and its bytes, if it is there and looks like nearly all do.
+    /// The next packet and its bytes, if it is there and looks like nearly all do; else there is all
+    /// to [`look`](File::look) at.
     #[inline(always)]
     fn usual<'a>(&mut self, window: &'a mut Window) -> Option<(Found, &'a [u8])> {
         window.prefetch();
@@ -217,8 +217,7 @@ impl File {
         }
     }
 
-    /// Finds the next packet, whatever comes before it and whatever it looks like: what is not as
-    /// [usual](Format::usual).
+    /// Finds the next packet, whatever comes before it and whatever it looks like.
     #[inline(never)]
     fn look(&mut self) -> Result<Option<Found>, Error> {
         let found = match &mut self.format {
@@ -243,7 +242,7 @@ impl File {
     /// Lends what the last [`advance`](Self::advance) found.
     #[inline(always)]
     pub(crate) fn lend(&self, found: &Found, number: u64) -> Packet<'_> {
-        found.packet(number, self.window.lent(found.mark, found.from, found.len))
+        found.packet(number, self.window.lent(found.at, found.len))
     }
 
     /// Whether it can be opened again by its name, as a regular file can.

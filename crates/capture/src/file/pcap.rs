@@ -163,7 +163,7 @@ impl Pcap {
         if fraction >= self.units {
             return None;
         }
-        let mark = *at;
+        let begins = *at;
         *at += whole;
         self.seconds = Some(seconds);
         let nanos = u64::from(fraction) * u64::from(self.nanos);
@@ -172,8 +172,7 @@ impl Pcap {
             link: self.interface.link,
             interface: 0,
             wire_len: on_wire,
-            mark,
-            from: USUAL_LEN,
+            at: begins + USUAL_LEN,
             len: captured as usize,
         };
         Some((found, data))
@@ -209,7 +208,7 @@ impl Pcap {
     #[inline]
     fn found(&mut self, header: &Header, window: &mut Window) -> Found {
         let Header { seconds, fraction, captured, on_wire } = *header;
-        let mark = window.mark();
+        let at = window.mark() + self.header_len;
         window.consume(self.header_len + captured as usize);
         self.seconds = Some(seconds);
         let nanos = u64::from(fraction) * u64::from(self.nanos);
@@ -223,8 +222,7 @@ impl Pcap {
             link: self.interface.link,
             interface: 0,
             wire_len,
-            mark,
-            from: self.header_len,
+            at,
             len: len as usize,
         }
     }

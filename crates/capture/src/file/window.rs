@@ -65,31 +65,16 @@ impl Window {
     /// Over bytes that are all there.
     pub(crate) fn mapped(bytes: Bytes) -> Self {
         let end = bytes.len();
-        Self {
-            held: Held::Mapped(bytes),
-            at: 0,
-            end,
-            ahead: 0,
-            touched: 0,
-            base: 0,
-            reader: None,
-            fault: None,
-        }
+        Self { end, ..Self::new(Held::Mapped(bytes), None) }
     }
 
     /// Over what a reader will give.
     pub(crate) fn over(reader: Box<dyn Read + Send>) -> Self {
-        let held = Held::Read(Box::default());
-        Self {
-            held,
-            at: 0,
-            end: 0,
-            ahead: 0,
-            touched: 0,
-            base: 0,
-            reader: Some(reader),
-            fault: None,
-        }
+        Self::new(Held::Read(Box::default()), Some(reader))
+    }
+
+    fn new(held: Held, reader: Option<Box<dyn Read + Send>>) -> Self {
+        Self { held, at: 0, end: 0, ahead: 0, touched: 0, base: 0, reader, fault: None }
     }
 
     /// The bytes from the current position on: at least `need` of them unless the input ends
@@ -154,10 +139,10 @@ impl Window {
         self.at
     }
 
-    /// `len` bytes, beginning `from` bytes behind a mark.
+    /// `len` bytes from a place on, which is given as a [mark](Self::mark) and what is behind it.
     #[inline]
-    pub(crate) fn lent(&self, mark: usize, from: usize, len: usize) -> &[u8] {
-        self.held.bytes().get(mark + from..mark + from + len).unwrap_or_default()
+    pub(crate) fn lent(&self, at: usize, len: usize) -> &[u8] {
+        self.held.bytes().get(at..at + len).unwrap_or_default()
     }
 
     /// Offset of the next byte in the (unpacked) input.

@@ -95,15 +95,14 @@ impl Pcapng {
         }
         let data = block.get(BEFORE..BEFORE + captured as usize)?;
         self.time = local.clock.time(u64::from(upper) << 32 | u64::from(lower));
-        let mark = *at;
+        let begins = *at;
         *at += block.len();
         let found = Found {
             time: self.time,
             link: local.link,
             interface: local.id,
             wire_len: on_wire.max(captured),
-            mark,
-            from: BEFORE,
+            at: begins + BEFORE,
             len: captured as usize,
         };
         Some((found, data))
@@ -200,8 +199,7 @@ impl Pcapng {
             link: local.link,
             interface: local.id,
             wire_len: raw.on_wire.max(raw.captured),
-            mark,
-            from: 8 + raw.at,
+            at: mark + 8 + raw.at,
             len: raw.captured as usize,
         })
     }
