@@ -6,6 +6,7 @@
 mod tell;
 
 use std::slice;
+use std::time::Duration;
 
 use prefetch_index::prefetch_index;
 use vtap_packet::{Mac, Timestamp};
@@ -27,7 +28,7 @@ use crate::sight::TapId;
 use crate::sink::Sink;
 use crate::stats::Recorded;
 use crate::taps::Taps;
-use crate::wheel::{self, Linked, Links, Wheel};
+use crate::wheel::{Linked, Links, Wheel};
 
 #[derive(Debug)]
 pub(crate) struct Accounts {
@@ -90,7 +91,7 @@ impl Accounts {
         let _ = places.details.try_reserve_exact(max_flows);
         Self {
             places,
-            wheel: Wheel::new(wheel::ROUND),
+            wheel: Wheel::new(Duration::MAX),
             is_ending: false,
             recorded: Recorded::default(),
             latest: Timestamp::EPOCH,
@@ -316,7 +317,7 @@ impl Accounts {
 
     /// None is left.
     pub(crate) fn all_ended(&mut self) {
-        self.wheel = Wheel::new(wheel::ROUND);
+        self.wheel = Wheel::new(Duration::MAX);
         self.is_ending = false;
     }
 }

@@ -157,7 +157,8 @@ impl Table {
         flow.is(key).then_some(flow)
     }
 
-    /// Adds a flow that is not there.
+    /// Adds a flow that is not there. Who gives it its deadline says so to
+    /// [`rescheduled`](Self::rescheduled): until then the wheel does not look at it for [`LOOK`].
     ///
     /// # Errors
     ///

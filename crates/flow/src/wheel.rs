@@ -12,8 +12,8 @@ use vtap_packet::Timestamp;
 /// Slots, one a second: about 17 minutes. Longer deadlines are looked at once a round at least.
 const SLOTS: u32 = 1024;
 
-/// The furthest ahead that a wheel can hang up a flow.
-pub(crate) const ROUND: Duration = Duration::from_secs(SLOTS as u64 - 2);
+/// The furthest ahead that a flow can be hung up, in seconds.
+const ROUND: u32 = SLOTS - 2;
 
 /// Packets in a row after which a time that runs back is believed.
 const PATIENCE: u32 = 1000;
@@ -34,7 +34,7 @@ impl Links {
     pub(crate) const UNLINKED: Self = Self { previous: NIL, next: NIL };
 }
 
-/// The flows of one second.
+/// First and last of the flows of a second.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     first: u32,
@@ -55,7 +55,7 @@ pub(crate) trait Linked {
 
 #[derive(Debug)]
 pub(crate) struct Wheel {
-    /// First and last flow of each slot, in the order they were hung up.
+    /// The flows of each second, in the order they were hung up.
     slots: Vec<Slot>,
     /// The second that was looked at last; `None` before the first packet.
     looked_at: Option<u32>,
@@ -70,7 +70,7 @@ pub(crate) struct Wheel {
 }
 
 impl Wheel {
-    /// That hangs up nothing further ahead than this, a [`ROUND`] at most: a deadline that moves in,
+    /// That hangs up nothing further ahead than this, nor than a [`ROUND`]: a deadline that moves in,
     /// and stays behind that, costs nothing.
     pub(crate) fn new(furthest: Duration) -> Self {
         Self {
@@ -79,7 +79,7 @@ impl Wheel {
             taken: NIL,
             rests_from: None,
             behind: 0,
-            furthest: u32::try_from(furthest.min(ROUND).as_secs()).unwrap_or(SLOTS - 2),
+            furthest: u32::try_from(furthest.as_secs()).unwrap_or(ROUND).min(ROUND),
         }
     }
 
