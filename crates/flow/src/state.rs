@@ -98,8 +98,12 @@ impl Kind {
     /// PSH, ECE and CWR go with anything. A FIN without ACK, or any two of SYN, FIN and RST, are
     /// refused; URG goes with SYN, ACK and FIN-ACK.
     #[inline]
-    pub fn of(flags: Flags) -> Option<Self> {
-        OF_FLAGS.get(usize::from(flags.0 % 64)).copied().flatten()
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the table has a place for each number of six bits"
+    )]
+    pub const fn of(flags: Flags) -> Option<Self> {
+        OF_FLAGS[(flags.0 % 64) as usize]
     }
 
     const fn among(flags: u8) -> Option<Self> {
@@ -127,7 +131,7 @@ impl Kind {
 }
 
 /// Kinds by the six flags of RFC 793: a jump to one of five places could not be foreseen.
-#[expect(clippy::indexing_slicing, reason = "there are as many as numbers of six bits")]
+#[expect(clippy::indexing_slicing, reason = "as above")]
 static OF_FLAGS: [Option<Kind>; 64] = {
     let mut kinds = [None; 64];
     let mut flags = 0;
