@@ -63,6 +63,7 @@ pub(crate) fn read(
         offloaded: false,
         truncated: false,
     });
+    // Behind the rest, so that nothing else differs by how options are read.
     if let Ok(Observed { content: Content::Segment(segment), .. }) = &mut place.observed {
         segment.take_options(&tcp);
     }

@@ -40,7 +40,7 @@ pub fn transport_ipv4(src: Ipv4Addr, dst: Ipv4Addr, protocol: Protocol, bytes: &
     let addresses = word(src.octets()) + word(dst.octets());
     let rest = word([0, protocol.0, 0, 0]) + word(len.to_be_bytes());
     let sum = match bytes.split_first_chunk() {
-        // Half of all segments are a header and nothing else.
+        // An acknowledgment without options has nothing else.
         Some((header, &[])) => sum_of_header(header),
         Some((header, payload)) => add(sum_of_header(header), sum(payload)),
         None => sum(bytes),

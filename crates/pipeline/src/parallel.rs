@@ -1,7 +1,7 @@
 //! The loop over a source, on two threads.
 //!
-//! One finds packets, takes their envelopes off and reads their headers; the other judges them
-//! and writes events. Between them go batches of what was read, which hold nothing of the packets'
+//! One finds packets, takes their envelopes off, reads their headers and recognises copies; the
+//! other judges them and writes events. Between them go batches of what was read, which hold nothing of the packets'
 //! bytes, through a channel that holds few: a slow sink holds the reading back, and nothing is
 //! ever dropped. As one thread judges all packets in their order, events are those of
 //! [`run`](crate::run()), byte for byte.
