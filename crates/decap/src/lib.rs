@@ -10,7 +10,7 @@
 //! | [`config`] | ports, depth, strictness |
 //! | [`strip`] | the walk: link, VLAN, IP, fragments, UDP, VXLAN, and again for nested tunnels |
 //! | `fragments` | envelopes that come in pieces |
-//! | `usual` | the shape that nearly all packets have, in one step |
+//! | `usual` | the shape that nearly all packets have, in one step: an [`Envelope`] that is opened |
 //! | [`policy`] | what is required of a VXLAN header, and of the frame inside |
 //! | [`skip`], [`stats`] | refusals by name, counters and their law |
 //!
