@@ -21,6 +21,7 @@ use crate::flow::Flow;
 use crate::key::End;
 use crate::letters::Letters;
 use crate::limits;
+use crate::memory;
 use crate::read::Observed;
 use crate::record::{Ending, Phase, Traffic};
 use crate::segment::Segment;
@@ -43,7 +44,7 @@ pub(crate) struct Accounts {
     pub(crate) corrupt: Copies,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Places {
     accounts: Vec<Account>,
     /// As many, for the same places.
@@ -86,11 +87,11 @@ impl Accounts {
     pub(crate) fn new(config: &Config) -> Self {
         let Config { max_flows, copies, .. } = *config;
         let copies = Limits { packets: copies.packets.min(limits::REMEMBERED_CORRUPT), ..copies };
-        let mut places = Places::default();
-        let _ = places.accounts.try_reserve_exact(max_flows);
-        let _ = places.details.try_reserve_exact(max_flows);
         Self {
-            places,
+            places: Places {
+                accounts: memory::reserve(max_flows),
+                details: memory::reserve(max_flows),
+            },
             wheel: Wheel::new(Duration::MAX),
             is_ending: false,
             recorded: Recorded::default(),

@@ -8,6 +8,8 @@
 
 use prefetch_index::prefetch_index;
 
+use crate::memory;
+
 /// Slots of the first array, as a power of two.
 const FIRST_BITS: u32 = 10;
 
@@ -69,13 +71,10 @@ const fn place(hash: u64) -> u32 {
 impl Index {
     /// For positions below `positions`.
     pub(crate) fn new(positions: usize) -> Self {
-        // Addresses, and no memory before it is used: so it never moves either.
-        let mut placed_by = Vec::new();
-        let _ = placed_by.try_reserve_exact(positions);
         Self {
             slots: Slots::new(FIRST_BITS),
             leaving: None,
-            placed_by,
+            placed_by: memory::reserve(positions),
             layout: Layout::for_positions(positions),
         }
     }
@@ -178,7 +177,9 @@ struct Slots {
 
 impl Slots {
     fn new(bits: u32) -> Self {
-        Self { slots: vec![EMPTY; 1 << bits], bits, len: 0 }
+        let slots = vec![EMPTY; 1 << bits];
+        memory::in_large_pages(&slots);
+        Self { slots, bits, len: 0 }
     }
 
     const fn is_full(&self) -> bool {

@@ -17,7 +17,7 @@
 //! | [`taps`], [`gap`], `sight` | who mirrors, and where a mirror shows nothing |
 //! | `copies`, `held`, `order` | packets seen more than once; segments that overtook another; rows in the order of packets nevertheless |
 //! | `letters`, `account`, `details`, `accounts`, `conn_state` | what is counted of a flow for its record, and when that is told |
-//! | `table`, `index`, `wheel` | bounded storage, look-up, expiry on packet time |
+//! | `table`, `index`, `wheel`, `memory` | bounded storage, look-up, expiry on packet time; large pages |
 //! | [`tracker`], `judge` | the calling order and the batches; the verdict on each packet and its row |
 //! | [`skip`], [`stats`] | refusals by name, counters and their law |
 //!
@@ -55,6 +55,7 @@ mod last;
 mod letters;
 pub mod limits;
 mod martian;
+mod memory;
 mod opening;
 mod order;
 mod read;

@@ -11,6 +11,7 @@ use crate::flow::{Flow, Life};
 use crate::index::Index;
 use crate::key::{End, Key};
 use crate::limits;
+use crate::memory;
 use crate::state::State;
 use crate::wheel::{Linked, Links, Wheel};
 
@@ -43,13 +44,13 @@ struct Slab {
 }
 
 impl Slab {
-    /// With all the room it may ever need, so that no entry moves. What of it was never used is
-    /// no memory, just addresses; where there are not as many to be had, it grows as vectors do.
+    /// With all the room it may ever need, so that no entry moves.
     fn new(max_flows: usize) -> Self {
-        let (mut flows, mut cold) = (Vec::new(), Vec::new());
-        let _ = flows.try_reserve_exact(max_flows);
-        let _ = cold.try_reserve_exact(max_flows);
-        Self { flows, cold, free: Vec::new() }
+        Self {
+            flows: memory::reserve(max_flows),
+            cold: memory::reserve(max_flows),
+            free: Vec::new(),
+        }
     }
 }
 
