@@ -1,28 +1,28 @@
 //! Where in the slab the flow of a key lies: an array of positions, placed by hash.
 //!
-//! Open addressing with linear probing. A slot has the position in its lower bits and as much of
-//! the hash as there is room for above, so a look-up reads one cache line of the index and, but for
-//! few, one entry: the right one. Growing never looks at the entries, and never stops the belt: the
-//! slots of the smaller array move to the larger one a few at a time, with the insertions that come
-//! after.
+//! Open addressing by buckets of eight slots, which are looked at together. A slot has the position
+//! in its lower bits and as much of the hash as there is room for above, so a look-up reads one cache
+//! line of the index and, but for few, one entry: the right one. What finds its bucket full lies in
+//! the next one. Growing never looks at the entries, and never stops the belt: the buckets of the
+//! smaller array move to the larger one a few at a time, with the insertions that come after.
 
 use prefetch_index::prefetch_index;
 
 use crate::memory;
 
-/// Slots of the first array, as a power of two.
-const FIRST_BITS: u32 = 10;
+/// Buckets of the first array, as a power of two.
+const FIRST_BITS: u32 = 7;
 
-/// Slots of the smaller array that are moved with each insertion. Five would be enough to be done
+/// Buckets of the smaller array that are moved with each insertion. One would be enough to be done
 /// before the larger one is full; with more, look-ups have to search both for a shorter time.
-const STEP: usize = 64;
+const STEP: usize = 8;
 
 /// Positions by hash.
 #[derive(Debug)]
 pub(crate) struct Index {
-    slots: Slots,
-    /// The smaller array while it is being moved, and how many of its slots were.
-    leaving: Option<(Slots, usize)>,
+    buckets: Buckets,
+    /// The smaller array while it is being moved, and how many of its buckets were.
+    leaving: Option<(Buckets, usize)>,
     /// Of each position that is there, the part of its hash that places it.
     placed_by: Vec<u32>,
     layout: Layout,
@@ -54,12 +54,6 @@ impl Layout {
     const fn position(self, slot: u32) -> u32 {
         (slot & !self.tag).wrapping_sub(1)
     }
-
-    /// Whether what is kept of two hashes is the same.
-    #[inline]
-    const fn agree(self, one: u32, other: u32) -> bool {
-        (one ^ other) & self.tag == 0
-    }
 }
 
 /// The half of a hash that says where a slot belongs.
@@ -72,7 +66,7 @@ impl Index {
     /// For positions below `positions`.
     pub(crate) fn new(positions: usize) -> Self {
         Self {
-            slots: Slots::new(FIRST_BITS),
+            buckets: Buckets::new(FIRST_BITS),
             leaving: None,
             placed_by: memory::reserve(positions),
             layout: Layout::for_positions(positions),
@@ -80,41 +74,57 @@ impl Index {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.slots.len + self.leaving.as_ref().map_or(0, |(slots, _)| slots.len)
+        self.buckets.len + self.leaving.as_ref().map_or(0, |(buckets, _)| buckets.len)
     }
 
     /// The position under this hash for which `is_it` holds.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         let layout = self.layout;
+        let mut is_it = |slot| is_it(layout.position(slot));
         let wanted = layout.slot(hash, 0);
-        let mut is_it = |slot| layout.agree(slot, wanted) && is_it(layout.position(slot));
-        let mut found = self.slots.find(place(hash), &mut is_it);
-        if found.is_none()
-            && let Some((slots, _)) = &self.leaving
-        {
-            found = slots.find(place(hash), &mut is_it);
-        }
-        found.map(|(_, slot)| layout.position(slot))
+        let arrays = [Some(&self.buckets), self.leaving.as_ref().map(|(buckets, _)| buckets)];
+        let mut found = arrays.into_iter().flatten();
+        let (_, slot) =
+            found.find_map(|buckets| buckets.find(place(hash), wanted, layout, &mut is_it))?;
+        Some(layout.position(slot))
     }
 
-    /// Asks for the slot where a look-up will begin.
+    /// The position that is likely to be the one under this hash. `u32::MAX` if there is none.
+    #[inline(always)]
+    pub(crate) fn locate(&self, hash: u64) -> u32 {
+        let layout = self.layout;
+        let bucket = self.buckets.bucket(self.buckets.home(place(hash)));
+        let slot = bucket.select(layout.slot(hash, 0), layout);
+        if slot == EMPTY {
+            // One that is new, most often.
+            return self.locate_elsewhere(hash);
+        }
+        layout.position(slot)
+    }
+
+    #[inline(never)]
+    fn locate_elsewhere(&self, hash: u64) -> u32 {
+        self.find(hash, |_| true).unwrap_or(u32::MAX)
+    }
+
+    /// Asks for the bucket where a look-up will begin.
     #[inline(always)]
     pub(crate) fn prefetch(&self, hash: u64) {
-        prefetch_index(&self.slots.slots, self.slots.home(place(hash)));
-        if let Some((slots, _)) = &self.leaving {
-            prefetch_index(&slots.slots, slots.home(place(hash)));
+        prefetch_index(&self.buckets.buckets, self.buckets.home(place(hash)));
+        if let Some((buckets, _)) = &self.leaving {
+            prefetch_index(&buckets.buckets, buckets.home(place(hash)));
         }
     }
 
     /// Adds a position that is not there.
     pub(crate) fn insert(&mut self, hash: u64, position: u32) {
-        if self.slots.is_full() {
-            self.move_slots(usize::MAX);
-            let larger = Slots::new(self.slots.bits + 1);
-            self.leaving = Some((std::mem::replace(&mut self.slots, larger), 0));
+        if self.buckets.is_full() {
+            self.move_buckets(usize::MAX);
+            let larger = Buckets::new(self.buckets.bits + 1);
+            self.leaving = Some((std::mem::replace(&mut self.buckets, larger), 0));
         }
-        self.move_slots(STEP);
+        self.move_buckets(STEP);
         let at = position as usize;
         if self.placed_by.len() <= at {
             self.placed_by.resize(at + 1, 0);
@@ -122,40 +132,42 @@ impl Index {
         if let Some(placed_by) = self.placed_by.get_mut(at) {
             *placed_by = place(hash);
         }
-        self.slots.insert(place(hash), self.layout.slot(hash, position));
+        self.buckets.insert(place(hash), self.layout.slot(hash, position));
     }
 
     /// Takes a position out that is there.
     pub(crate) fn remove(&mut self, hash: u64, position: u32) {
-        let Self { slots, leaving, placed_by, layout } = self;
+        let Self { buckets, leaving, placed_by, layout } = self;
         let wanted = layout.slot(hash, position);
-        let mut is_it = |slot| slot == wanted;
         let place_of = place_of(placed_by, *layout);
-        if let Some((at, _)) = slots.find(place(hash), &mut is_it) {
-            slots.remove(at, place_of);
-        } else if let Some((slots, _)) = leaving
-            && let Some((at, _)) = slots.find(place(hash), &mut is_it)
-        {
-            slots.remove(at, place_of);
+        let mut is_it = |slot| slot == wanted;
+        let leaving = leaving.as_mut().map(|(buckets, _)| buckets);
+        for buckets in [Some(buckets), leaving].into_iter().flatten() {
+            if let Some((at, _)) = buckets.find(place(hash), wanted, *layout, &mut is_it) {
+                return buckets.remove(at, wanted, place_of);
+            }
         }
     }
 
-    fn move_slots(&mut self, count: usize) {
-        let Self { slots: larger, leaving, placed_by, layout } = self;
-        let Some((slots, moved)) = leaving else { return };
+    fn move_buckets(&mut self, count: usize) {
+        let Self { buckets: larger, leaving, placed_by, layout } = self;
+        let Some((buckets, moved)) = leaving else { return };
         let place_of = place_of(placed_by, *layout);
-        for _ in 0..count {
-            if slots.len == 0 {
+        let until = moved.saturating_add(count);
+        loop {
+            let Some(bucket) = buckets.buckets.get_mut(*moved) else {
                 self.leaving = None;
                 return;
-            }
-            // Removing pulls later slots of the same run to this place, so it is looked at again.
-            let slot = slots.get(*moved);
-            if slot == EMPTY {
-                *moved += 1;
-            } else {
-                slots.remove(*moved, &place_of);
+            };
+            let Bucket(slots) = std::mem::replace(bucket, Bucket::EMPTY);
+            *moved += 1;
+            for slot in slots.into_iter().filter(|slot| *slot != EMPTY) {
+                buckets.len -= 1;
                 larger.insert(place_of(slot), slot);
+            }
+            // What lies behind a full bucket may have come from there, and is found across it.
+            if *moved >= until && slots.contains(&EMPTY) {
+                return;
             }
         }
     }
@@ -166,62 +178,85 @@ fn place_of(placed_by: &[u32], layout: Layout) -> impl Fn(u32) -> u32 {
     move |slot| placed_by.get(layout.position(slot) as usize).copied().unwrap_or_default()
 }
 
-/// An array of 2^`bits` slots of which at most a quarter are taken, so that nearly all look-ups
-/// end where they begin: a processor foresees that, and has the next ones under way.
+/// Slots that are looked at together, half of a cache line.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
+struct Bucket([u32; 8]);
+
+impl Bucket {
+    const EMPTY: Self = Self([EMPTY; 8]);
+
+    /// The slot of which what is kept of the hash agrees with `wanted`; [`EMPTY`] if none does. Where
+    /// several do, one that may not exist. No branch: which of them it is, is random.
+    #[inline(always)]
+    fn select(&self, wanted: u32, layout: Layout) -> u32 {
+        self.0.iter().fold(EMPTY, |found, slot| {
+            let agrees = (slot ^ wanted) & layout.tag == 0;
+            found | if agrees { *slot } else { EMPTY }
+        })
+    }
+}
+
+/// An array of 2^`bits` buckets, of whose slots at most half are taken, so that few are full.
 #[derive(Debug)]
-struct Slots {
-    slots: Vec<u32>,
+struct Buckets {
+    buckets: Vec<Bucket>,
     bits: u32,
+    /// Slots that are taken.
     len: usize,
 }
 
-impl Slots {
+impl Buckets {
     fn new(bits: u32) -> Self {
-        let slots = vec![EMPTY; 1 << bits];
-        memory::in_large_pages(&slots);
-        Self { slots, bits, len: 0 }
+        let buckets = vec![Bucket::EMPTY; 1 << bits];
+        memory::in_large_pages(&buckets);
+        Self { buckets, bits, len: 0 }
     }
 
     const fn is_full(&self) -> bool {
-        self.len >= self.slots.len() / 4
+        self.len >= self.buckets.len() * 8 / 2
     }
 
-    /// Where a slot belongs if that place is free.
+    /// The bucket where a slot belongs.
     #[inline]
     const fn home(&self, place: u32) -> usize {
-        // Never shifted by all bits: the first array has more than one slot.
+        // Never shifted by all bits: the first array has more than one bucket.
         place.wrapping_shr(u32::BITS.wrapping_sub(self.bits)) as usize
     }
 
     #[inline]
     const fn mask(&self) -> usize {
-        self.slots.len().wrapping_sub(1)
+        self.buckets.len().wrapping_sub(1)
     }
 
     #[inline]
-    fn get(&self, at: usize) -> u32 {
-        self.slots.get(at & self.mask()).copied().unwrap_or_default()
+    fn bucket(&self, at: usize) -> Bucket {
+        self.buckets.get(at & self.mask()).copied().unwrap_or(Bucket::EMPTY)
     }
 
-    fn set(&mut self, at: usize, slot: u32) {
+    fn bucket_mut(&mut self, at: usize) -> &mut [u32] {
         let at = at & self.mask();
-        if let Some(old) = self.slots.get_mut(at) {
-            *old = slot;
-        }
+        self.buckets.get_mut(at).map_or(&mut [], |Bucket(slots)| slots)
     }
 
-    /// Where the slot is for which `is_it` holds, and the slot. A run of taken slots ends, as most
-    /// are empty.
-    #[inline(always)]
-    fn find(&self, place: u32, is_it: &mut impl FnMut(u32) -> bool) -> Option<(usize, u32)> {
+    /// The bucket in which the slot lies for which `is_it` holds, of those that agree with `wanted`,
+    /// and the slot. A row of full buckets ends, as half of all slots are empty.
+    fn find(
+        &self,
+        place: u32,
+        wanted: u32,
+        layout: Layout,
+        is_it: &mut impl FnMut(u32) -> bool,
+    ) -> Option<(usize, u32)> {
         let mut at = self.home(place);
         loop {
-            let slot = self.get(at);
-            if slot == EMPTY {
-                return None;
+            let Bucket(slots) = self.bucket(at);
+            let mut agree = slots.iter().filter(|slot| (**slot ^ wanted) & layout.tag == 0);
+            if let Some(slot) = agree.find(|slot| **slot != EMPTY && is_it(**slot)) {
+                return Some((at, *slot));
             }
-            if is_it(slot) {
-                return Some((at, slot));
+            if slots.contains(&EMPTY) {
+                return None;
             }
             at += 1;
         }
@@ -229,29 +264,35 @@ impl Slots {
 
     fn insert(&mut self, place: u32, slot: u32) {
         let mut at = self.home(place);
-        while self.get(at) != EMPTY {
+        while !self.replace(at, EMPTY, slot) {
             at += 1;
         }
-        self.set(at, slot);
         self.len += 1;
     }
 
-    /// Empties a place, and moves up those behind it that would no longer be found across it.
-    fn remove(&mut self, mut hole: usize, place_of: impl Fn(u32) -> u32) {
-        let mut at = hole;
-        loop {
+    /// Puts a slot in the place of another of a bucket, if that is there.
+    fn replace(&mut self, at: usize, old: u32, new: u32) -> bool {
+        let place = self.bucket_mut(at).iter_mut().find(|slot| **slot == old);
+        place.map(|slot| *slot = new).is_some()
+    }
+
+    /// Takes a slot out of a bucket, and fills its place from the buckets behind it with what would
+    /// no longer be found across it.
+    fn remove(&mut self, mut hole: usize, slot: u32, place_of: impl Fn(u32) -> u32) {
+        let (mut at, mut gone) = (hole, slot);
+        while !self.bucket(at).0.contains(&EMPTY) {
             at += 1;
-            let slot = self.get(at);
-            if slot == EMPTY {
-                break;
-            }
-            let from_home = at.wrapping_sub(self.home(place_of(slot))) & self.mask();
-            if from_home >= (at - hole) & self.mask() {
-                self.set(hole, slot);
-                hole = at;
+            let Bucket(slots) = self.bucket(at);
+            let moves = slots.into_iter().filter(|slot| *slot != EMPTY).find(|slot| {
+                let from_home = at.wrapping_sub(self.home(place_of(*slot))) & self.mask();
+                from_home >= (at - hole) & self.mask()
+            });
+            if let Some(slot) = moves {
+                self.replace(hole, gone, slot);
+                (hole, gone) = (at, slot);
             }
         }
-        self.set(hole, EMPTY);
+        self.replace(hole, gone, EMPTY);
         self.len -= 1;
     }
 }

@@ -109,7 +109,7 @@ impl Table {
     /// asked for.
     #[inline(always)]
     pub(crate) fn locate(&self, hash: u64) -> u32 {
-        let at = self.index.find(hash, |_| true).unwrap_or(u32::MAX);
+        let at = self.index.locate(hash);
         self.prefetch(at);
         at
     }
