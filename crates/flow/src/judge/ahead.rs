@@ -9,7 +9,7 @@ use crate::state::Kind;
 
 /// How many packets before its own a flow is asked for, and again as many before that, its place
 /// in the index.
-const AHEAD: usize = 16;
+const AHEAD: usize = 32;
 
 /// How many packets before its own what few need beside that is asked for: by then memory has
 /// brought the flow, which tells.
