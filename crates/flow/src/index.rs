@@ -54,6 +54,12 @@ impl Layout {
     const fn position(self, slot: u32) -> u32 {
         (slot & !self.tag).wrapping_sub(1)
     }
+
+    /// Whether what is kept of two hashes is the same.
+    #[inline]
+    const fn agree(self, one: u32, other: u32) -> bool {
+        (one ^ other) & self.tag == 0
+    }
 }
 
 /// The half of a hash that says where a slot belongs.
@@ -95,9 +101,8 @@ impl Index {
     pub(crate) fn locate(&self, hash: u64) -> u32 {
         let layout = self.layout;
         let bucket = self.buckets.bucket(self.buckets.home(place(hash)));
-        let slot = bucket.select(layout.slot(hash, 0), layout);
-        if slot == EMPTY {
-            // One that is new, most often.
+        let slot = select(bucket, layout.slot(hash, 0), layout);
+        if slot == EMPTY && (self.leaving.is_some() || is_full(bucket)) {
             return self.locate_elsewhere(hash);
         }
         layout.position(slot)
@@ -111,9 +116,9 @@ impl Index {
     /// Asks for the bucket where a look-up will begin.
     #[inline(always)]
     pub(crate) fn prefetch(&self, hash: u64) {
-        prefetch_index(&self.buckets.buckets, self.buckets.home(place(hash)));
+        self.buckets.prefetch(place(hash));
         if let Some((buckets, _)) = &self.leaving {
-            prefetch_index(&buckets.buckets, buckets.home(place(hash)));
+            buckets.prefetch(place(hash));
         }
     }
 
@@ -121,7 +126,7 @@ impl Index {
     pub(crate) fn insert(&mut self, hash: u64, position: u32) {
         if self.buckets.is_full() {
             self.move_buckets(usize::MAX);
-            let larger = Buckets::new(self.buckets.bits + 1);
+            let larger = self.buckets.larger();
             self.leaving = Some((std::mem::replace(&mut self.buckets, larger), 0));
         }
         self.move_buckets(STEP);
@@ -154,22 +159,20 @@ impl Index {
         let Some((buckets, moved)) = leaving else { return };
         let place_of = place_of(placed_by, *layout);
         let until = moved.saturating_add(count);
-        loop {
-            let Some(bucket) = buckets.buckets.get_mut(*moved) else {
-                self.leaving = None;
-                return;
-            };
-            let Bucket(slots) = std::mem::replace(bucket, Bucket::EMPTY);
+        while *moved <= buckets.mask {
+            let bucket = *buckets.bucket(*moved);
+            buckets.bucket_mut(*moved).fill(EMPTY);
             *moved += 1;
-            for slot in slots.into_iter().filter(|slot| *slot != EMPTY) {
+            for slot in bucket.as_flattened().iter().copied().filter(|slot| *slot != EMPTY) {
                 buckets.len -= 1;
                 larger.insert(place_of(slot), slot);
             }
             // What lies behind a full bucket may have come from there, and is found across it.
-            if *moved >= until && slots.contains(&EMPTY) {
+            if *moved >= until && !is_full(&bucket) {
                 return;
             }
         }
+        self.leaving = None;
     }
 }
 
@@ -178,65 +181,90 @@ fn place_of(placed_by: &[u32], layout: Layout) -> impl Fn(u32) -> u32 {
     move |slot| placed_by.get(layout.position(slot) as usize).copied().unwrap_or_default()
 }
 
-/// Slots that are looked at together, half of a cache line.
-#[derive(Clone, Copy, Debug)]
-#[repr(align(32))]
-struct Bucket([u32; 8]);
+/// Slots that are looked at together: half of a cache line.
+type Bucket = [Quarter; 2];
 
-impl Bucket {
-    const EMPTY: Self = Self([EMPTY; 8]);
+/// As many slots as large allocations are aligned to.
+type Quarter = [u32; 4];
 
-    /// The slot of which what is kept of the hash agrees with `wanted`; [`EMPTY`] if none does. Where
-    /// several do, one that may not exist. No branch: which of them it is, is random.
-    #[inline(always)]
-    fn select(&self, wanted: u32, layout: Layout) -> u32 {
-        self.0.iter().fold(EMPTY, |found, slot| {
-            let agrees = (slot ^ wanted) & layout.tag == 0;
-            found | if agrees { *slot } else { EMPTY }
-        })
-    }
+/// Slots of a bucket.
+const SLOTS: usize = 8;
+
+fn is_full(bucket: &Bucket) -> bool {
+    bucket.as_flattened().iter().fold(true, |full, slot| full & (*slot != EMPTY))
 }
 
-/// An array of 2^`bits` buckets, of whose slots at most half are taken, so that few are full.
+/// The slot of which what is kept of the hash agrees with `wanted`; [`EMPTY`] if none does. Where
+/// several do, one that may not exist. No branch: which of them it is, is random.
+#[inline(always)]
+fn select(bucket: &Bucket, wanted: u32, layout: Layout) -> u32 {
+    bucket
+        .as_flattened()
+        .iter()
+        .fold(EMPTY, |found, slot| found | if layout.agree(*slot, wanted) { *slot } else { EMPTY })
+}
+
+/// An array of a power of two buckets, of whose slots at most half are taken, so that few are full.
 #[derive(Debug)]
 struct Buckets {
-    buckets: Vec<Bucket>,
-    bits: u32,
+    /// Plain numbers, which a large allocation has from the system as they are: a table that grows
+    /// does not wait until all of it is written.
+    quarters: Vec<Quarter>,
+    /// Of these, how many come before the first bucket, so that none lies in two cache lines.
+    before: usize,
+    /// Bits of a place that do not say in which bucket it is.
+    shift: u32,
+    /// As many buckets as there are, less one.
+    mask: usize,
     /// Slots that are taken.
     len: usize,
 }
 
 impl Buckets {
     fn new(bits: u32) -> Self {
-        let buckets = vec![Bucket::EMPTY; 1 << bits];
-        memory::in_large_pages(&buckets);
-        Self { buckets, bits, len: 0 }
+        let quarters = vec![[EMPTY; 4]; (2 << bits) + 1];
+        memory::in_large_pages(&quarters);
+        let before = quarters.as_ptr().align_offset(size_of::<Bucket>()).min(1);
+        Self { quarters, before, shift: u32::BITS - bits, mask: (1 << bits) - 1, len: 0 }
+    }
+
+    /// With twice as many.
+    fn larger(&self) -> Self {
+        Self::new(u32::BITS - self.shift + 1)
     }
 
     const fn is_full(&self) -> bool {
-        self.len >= self.buckets.len() * 8 / 2
+        self.len > self.mask * (SLOTS / 2)
     }
 
     /// The bucket where a slot belongs.
     #[inline]
     const fn home(&self, place: u32) -> usize {
         // Never shifted by all bits: the first array has more than one bucket.
-        place.wrapping_shr(u32::BITS.wrapping_sub(self.bits)) as usize
+        place.wrapping_shr(self.shift) as usize
+    }
+
+    /// Where a bucket begins.
+    #[inline]
+    const fn begin(&self, at: usize) -> usize {
+        self.before.wrapping_add((at & self.mask) << 1)
+    }
+
+    /// Asks for the bucket of a place.
+    #[inline(always)]
+    fn prefetch(&self, place: u32) {
+        prefetch_index(&self.quarters, self.begin(self.home(place)));
     }
 
     #[inline]
-    const fn mask(&self) -> usize {
-        self.buckets.len().wrapping_sub(1)
-    }
-
-    #[inline]
-    fn bucket(&self, at: usize) -> Bucket {
-        self.buckets.get(at & self.mask()).copied().unwrap_or(Bucket::EMPTY)
+    fn bucket(&self, at: usize) -> &Bucket {
+        let behind = self.quarters.get(self.begin(at)..).unwrap_or_default();
+        behind.first_chunk().unwrap_or(&[[EMPTY; 4]; 2])
     }
 
     fn bucket_mut(&mut self, at: usize) -> &mut [u32] {
-        let at = at & self.mask();
-        self.buckets.get_mut(at).map_or(&mut [], |Bucket(slots)| slots)
+        let begin = self.begin(at);
+        self.quarters.get_mut(begin..begin + 2).unwrap_or_default().as_flattened_mut()
     }
 
     /// The bucket in which the slot lies for which `is_it` holds, of those that agree with `wanted`,
@@ -250,12 +278,16 @@ impl Buckets {
     ) -> Option<(usize, u32)> {
         let mut at = self.home(place);
         loop {
-            let Bucket(slots) = self.bucket(at);
-            let mut agree = slots.iter().filter(|slot| (**slot ^ wanted) & layout.tag == 0);
-            if let Some(slot) = agree.find(|slot| **slot != EMPTY && is_it(**slot)) {
-                return Some((at, *slot));
+            let bucket = self.bucket(at);
+            // Most often one agrees or none does, which is one question and not eight.
+            if select(bucket, wanted, layout) != EMPTY {
+                let mut agree =
+                    bucket.as_flattened().iter().filter(|slot| layout.agree(**slot, wanted));
+                if let Some(slot) = agree.find(|slot| **slot != EMPTY && is_it(**slot)) {
+                    return Some((at, *slot));
+                }
             }
-            if slots.contains(&EMPTY) {
+            if !is_full(bucket) {
                 return None;
             }
             at += 1;
@@ -280,13 +312,15 @@ impl Buckets {
     /// no longer be found across it.
     fn remove(&mut self, mut hole: usize, slot: u32, place_of: impl Fn(u32) -> u32) {
         let (mut at, mut gone) = (hole, slot);
-        while !self.bucket(at).0.contains(&EMPTY) {
+        while is_full(self.bucket(at)) {
             at += 1;
-            let Bucket(slots) = self.bucket(at);
-            let moves = slots.into_iter().filter(|slot| *slot != EMPTY).find(|slot| {
-                let from_home = at.wrapping_sub(self.home(place_of(*slot))) & self.mask();
-                from_home >= (at - hole) & self.mask()
-            });
+            let moves =
+                self.bucket(at).as_flattened().iter().copied().filter(|slot| *slot != EMPTY).find(
+                    |slot| {
+                        let from_home = at.wrapping_sub(self.home(place_of(*slot))) & self.mask;
+                        from_home >= (at - hole) & self.mask
+                    },
+                );
             if let Some(slot) = moves {
                 self.replace(hole, gone, slot);
                 (hole, gone) = (at, slot);
