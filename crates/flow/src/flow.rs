@@ -144,7 +144,7 @@ impl Flow {
         now: Timestamp,
         from: End,
         segment: &Segment,
-        rules: Rules,
+        rules: &Rules,
     ) -> Taken {
         let side = self.side(from);
         let Some(connection) = &mut self.connection else {

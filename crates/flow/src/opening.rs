@@ -30,7 +30,7 @@ impl Flow {
         now: Timestamp,
         from: End,
         segment: &Segment,
-        rules: Rules,
+        rules: &Rules,
     ) -> Taken {
         let connection = match segment.kind {
             Kind::Syn => Connection::open(now, segment, &mut self.deadline),
@@ -66,7 +66,7 @@ impl Flow {
         now: Timestamp,
         from: End,
         segment: &Segment,
-        rules: Rules,
+        rules: &Rules,
     ) -> Taken {
         let mut opened = None;
         if self.connection.is_some() {

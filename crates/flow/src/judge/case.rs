@@ -21,10 +21,10 @@ use crate::verdict::{Note, Outcome, Verdict};
 
 #[derive(Clone, Copy)]
 pub(super) struct Case<'a> {
-    pub(super) occasion: Occasion,
+    pub(super) occasion: &'a Occasion,
     pub(super) observed: &'a Observed,
     pub(super) segment: Result<&'a Segment, Reason>,
-    pub(super) rules: Rules,
+    pub(super) rules: &'a Rules,
     /// Its source was translated on the way out, and no answer is seen.
     pub(super) translated: bool,
 }
@@ -148,17 +148,19 @@ impl Case<'_> {
         if let Some(reason) = reason {
             taken.outcome.verdict = Verdict::Invalid(reason);
         }
+        if missing.is_some() && known == missing {
+            return None;
+        }
         let proven = flow.marks.has_said(Once::EgressOnly);
         let likely = !taps.get(tap).is_some_and(|tap| tap.shows_answers);
-        let row = Event {
+        Some(Event {
             reason,
             missing,
             retransmission,
             taps: taps.named(cold.taps),
             egress_only: self.translated && (proven || likely),
             ..self.occasion.event(self.observed, flag, taken.outcome.state, side)
-        };
-        Some(row).filter(|_| missing.is_none() || known != missing)
+        })
     }
 }
 

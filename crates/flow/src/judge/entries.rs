@@ -100,8 +100,9 @@ impl Judge {
 }
 
 impl Occasion {
+    #[inline(always)]
     pub(super) fn event(
-        self,
+        &self,
         observed: &Observed,
         flag: EventFlag,
         state: StateAfter,

@@ -63,9 +63,9 @@ impl Judge {
         attempt: Attempt,
         sink: &mut S,
     ) -> Result<Outcome, S::Error> {
-        let Pending { occasion, sight, hash, .. } = *pending;
+        let Pending { ref occasion, sight, hash, .. } = *pending;
         let (now, from, tap) = (occasion.time, observed.from, sight.tap());
-        let rules = self.rules(now, tap);
+        let rules = &self.rules(now, tap);
         let at = self.entry(now, observed, hash, located, sink)?;
         let Some((at, (flow, cold))) = at.and_then(|at| Some((at, self.table.entry(at)?))) else {
             return self.without_room(occasion, observed, segment, rules, sink);
@@ -145,10 +145,10 @@ impl Judge {
     /// A segment whose flow is not in the table, and cannot be.
     fn without_room<S: Sink>(
         &mut self,
-        occasion: Occasion,
+        occasion: &Occasion,
         observed: &Observed,
         segment: Result<&Segment, Reason>,
-        rules: Rules,
+        rules: &Rules,
         sink: &mut S,
     ) -> Result<Outcome, S::Error> {
         let reason = match segment {
