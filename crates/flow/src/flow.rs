@@ -22,7 +22,7 @@ use crate::wheel;
 /// A flow: all that most packets of it need, in two cache lines that memory brings together.
 ///
 /// With [`Cold`], 4 bytes by position and a slot of 4 in the [index](crate::index), of whose slots at
-/// least an eighth are taken once it has grown, an entry has 228 bytes at most.
+/// least a quarter are taken once it has grown, an entry has 212 bytes at most.
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub(crate) struct Flow {

@@ -71,8 +71,8 @@ pub const FRAGMENTS: Limits =
 /// INVALID rows that belong to no flow (the table is full) are limited for each such span.
 pub const FLOWLESS_ROWS: Duration = Duration::from_secs(60);
 
-/// Flows at most, by default. Each takes up to 228 bytes, with a record up to 548: so many were seen
-/// to take 212 MiB, and 528 MiB with records, all else of the tracker included.
+/// Flows at most, by default. Each takes up to 212 bytes, with a record up to 532: so many were seen
+/// to take 203 MiB, and 519 MiB with records, all else of the tracker included.
 pub const MAX_FLOWS: usize = 1_000_000;
 
 /// INVALID rows of one flow, by default.
