@@ -315,14 +315,12 @@ impl Buckets {
         let (mut at, mut gone) = (hole, slot);
         while is_full(self.bucket(at)) {
             at += 1;
-            let moves =
-                self.bucket(at).as_flattened().iter().copied().filter(|slot| *slot != EMPTY).find(
-                    |slot| {
-                        let from_home = at.wrapping_sub(self.home(place_of(*slot))) & self.mask;
-                        from_home >= (at - hole) & self.mask
-                    },
-                );
-            if let Some(slot) = moves {
+            let would_be_lost = |slot: &u32| {
+                let from_home = at.wrapping_sub(self.home(place_of(*slot))) & self.mask;
+                *slot != EMPTY && from_home >= (at - hole) & self.mask
+            };
+            let lost = self.bucket(at).as_flattened().iter().copied().find(would_be_lost);
+            if let Some(slot) = lost {
                 self.replace(hole, gone, slot);
                 (hole, gone) = (at, slot);
             }
