@@ -91,10 +91,10 @@ impl Index {
         let mut is_it = |slot| is_it(layout.position(slot));
         let wanted = layout.slot(hash, 0);
         let arrays = [Some(&self.buckets), self.leaving.as_ref().map(|(buckets, _)| buckets)];
-        let mut found = arrays.into_iter().flatten();
-        let (_, slot) =
-            found.find_map(|buckets| buckets.find(place(hash), wanted, layout, &mut is_it))?;
-        Some(layout.position(slot))
+        arrays.into_iter().flatten().find_map(|buckets| {
+            let (_, slot) = buckets.find(place(hash), wanted, layout, &mut is_it)?;
+            Some(layout.position(slot))
+        })
     }
 
     /// The position that is likely to be the one under this hash. `u32::MAX` if there is none.
@@ -189,7 +189,7 @@ type Bucket = [Quarter; 2];
 type Quarter = [u32; 4];
 
 /// Slots of a bucket.
-const SLOTS: usize = 8;
+const SLOTS: usize = size_of::<Bucket>() / size_of::<u32>();
 
 fn is_full(bucket: &Bucket) -> bool {
     bucket.as_flattened().iter().fold(true, |full, slot| full & (*slot != EMPTY))
@@ -225,6 +225,7 @@ impl Buckets {
     fn new(bits: u32) -> Self {
         let quarters = vec![[EMPTY; 4]; (2 << bits) + 1];
         memory::in_large_pages(&quarters);
+        // An allocator that aligned to less would leave some in two cache lines, and no harm.
         let before = quarters.as_ptr().align_offset(size_of::<Bucket>()).min(1);
         Self { quarters, before, shift: u32::BITS - bits, mask: (1 << bits) - 1, len: 0 }
     }
