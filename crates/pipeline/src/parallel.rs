@@ -1,10 +1,10 @@
 //! The loop over a source, on two threads.
 //!
 //! One finds packets, takes their envelopes off, reads their headers and recognises copies; the
-//! other judges them and writes events. Between them go batches of what was read, which hold nothing of the packets'
-//! bytes, through a channel that holds few: a slow sink holds the reading back, and nothing is
-//! ever dropped. As one thread judges all packets in their order, events are those of
-//! [`run`](crate::run()), byte for byte.
+//! other judges them and writes events. Between them go batches of what was read, which hold
+//! nothing of the packets' bytes, through a channel that holds few: a slow sink holds the reading
+//! back, and nothing is ever dropped. As one thread judges all packets in their order, events are
+//! those of [`run`](crate::run()), byte for byte.
 //!
 //! More threads would not help: finding the next packet needs the one before, and with its
 //! envelope and headers that takes as long as judging it.
