@@ -1,12 +1,13 @@
 //! From what was typed to one source.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use vtap_packet::Packet;
 
 use crate::merge::Merge;
-use crate::{Damage, Error, File, Interface, Progress, Source};
+use crate::{Damage, Error, File, Interface, Progress, Source, Taker};
 
 /// Opens everything that `paths` name, as one source, merged by time.
 ///
@@ -91,10 +92,10 @@ impl Source for Inputs {
     }
 
     #[inline(always)]
-    fn at_hand(&mut self) -> Option<Packet<'_>> {
+    fn each_at_hand<T: Taker>(&mut self, taker: &mut T) -> ControlFlow<T::Stop> {
         match &mut self.source {
-            Members::One(file) => file.at_hand(),
-            Members::Many(_) => None,
+            Members::One(file) => file.each_at_hand(taker),
+            Members::Many(_) => ControlFlow::Continue(()),
         }
     }
 

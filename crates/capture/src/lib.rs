@@ -39,5 +39,5 @@ pub use file::File;
 #[cfg(feature = "live")]
 pub use filter::{Filter, FilterSet};
 pub use inputs::{Inputs, open};
-pub use source::{Interface, Progress, Source};
+pub use source::{Interface, Progress, Source, Taker};
 pub use write::{PcapWriter, PcapngWriter};

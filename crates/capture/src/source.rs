@@ -1,5 +1,7 @@
 //! What packets are pulled from.
 
+use std::ops::ControlFlow;
+
 use vtap_packet::{LinkType, Packet};
 
 use crate::{Damage, Error};
@@ -16,11 +18,12 @@ pub trait Source {
     /// Reading failed, as a disk or a network file system does. Damaged bytes are no error.
     fn next(&mut self) -> Result<Option<Packet<'_>>, Error>;
 
-    /// Lends the next packet if that is at hand and looks as most do; else, and where a source
-    /// has no such shortcut, `None`, and [`next`](Self::next) tells.
+    /// Hands over, one after the other, packets that are at hand and look as most do, until one
+    /// does not or the taker stops. A shortcut, which a source need not have: `next` would lend the
+    /// same ones.
     #[inline]
-    fn at_hand(&mut self) -> Option<Packet<'_>> {
-        None
+    fn each_at_hand<T: Taker>(&mut self, _taker: &mut T) -> ControlFlow<T::Stop> {
+        ControlFlow::Continue(())
     }
 
     /// How far reading has come, for a progress bar.
@@ -34,6 +37,18 @@ pub trait Source {
 
     /// The interface that [`Packet::interface`] names, once a packet of it was lent.
     fn interface(&self, id: u32) -> Option<&Interface>;
+}
+
+/// What a source hands packets over to.
+///
+/// No closure: a source has a loop for each format, and what is called in several places the
+/// compiler does not inline unless it is told to.
+pub trait Taker {
+    /// Why it takes no more.
+    type Stop;
+
+    /// Takes a packet.
+    fn take(&mut self, packet: Packet<'_>) -> ControlFlow<Self::Stop>;
 }
 
 /// How much of the input was consumed.

@@ -13,7 +13,8 @@
 //! |---|---|
 //! | [`intake`] | [`Intake`]: steps 2 to 4 for one packet |
 //! | [`pipeline`] | [`Pipeline`]: all steps for one packet, and what became of it |
-//! | [`run`](mod@run) | the loop over a source, in batches or watching each packet |
+//! | `drive` | the loop over a source, whatever is done with a packet |
+//! | [`run`](mod@run) | the loop in batches, and the one that watches each packet |
 //! | [`parallel`] | the loop on two threads |
 //! | [`report`] | [`Report`]: every counter of a run, and the laws between them |
 //!
@@ -25,6 +26,7 @@
     allow(clippy::cast_possible_truncation, reason = "tests build small things from big types")
 )]
 
+mod drive;
 pub mod intake;
 pub mod parallel;
 pub mod pipeline;

@@ -16,8 +16,9 @@ use vtap_capture::Source;
 use vtap_flow::{Batch, Judge, Reader, Sink};
 use vtap_packet::Packet;
 
+use crate::drive::{Belt, drive};
 use crate::intake::Taken;
-use crate::run::{PROGRESS_EVERY, Pace, RunError};
+use crate::run::{Pace, RunError};
 use crate::{Intake, Pipeline, Report};
 
 /// Packets of a batch on its way between the threads: enough that the way costs little, and few
@@ -103,60 +104,14 @@ struct Stopped;
 impl Reading<'_> {
     /// Reads all of a source, or what is needed until the other thread stops.
     fn all<E>(mut self, source: &mut impl Source, pace: &mut impl Pace) -> Result<(), RunError<E>> {
-        let read = self.each(source, pace);
+        let read = match drive(source, pace, &mut self) {
+            Err(RunError::Capture(error)) => Err(RunError::Capture(error)),
+            // Why the other thread has stopped, it says itself.
+            Ok(()) | Err(RunError::Sink(Stopped)) => Ok(()),
+        };
         // Also where the source has failed: what was read until then is told.
         let _ = self.pass_on();
         read
-    }
-
-    fn each<E>(
-        &mut self,
-        source: &mut impl Source,
-        pace: &mut impl Pace,
-    ) -> Result<(), RunError<E>> {
-        let mut packets = 0;
-        loop {
-            for _ in 0..PROGRESS_EVERY {
-                let taken = if let Some(packet) = source.at_hand() {
-                    pace.packet(packet.time);
-                    self.take(packet)
-                } else if let Some(packet) = source.next()? {
-                    pace.packet(packet.time);
-                    self.take_any(packet)
-                } else {
-                    pace.progress(packets, source.progress());
-                    return Ok(());
-                };
-                if taken.is_err() {
-                    return Ok(());
-                }
-                packets += 1;
-            }
-            pace.progress(packets, source.progress());
-        }
-    }
-
-    #[inline(always)]
-    fn take(&mut self, packet: Packet<'_>) -> Result<(), Stopped> {
-        match self.intake.take_usual(&packet) {
-            Some(frame) => self.read(frame),
-            None => self.take_any(packet),
-        }
-    }
-
-    #[inline(never)]
-    fn take_any(&mut self, packet: Packet<'_>) -> Result<(), Stopped> {
-        let Self { intake, reader, batch, .. } = self;
-        if let Taken::Frame(frame) = intake.take(packet) {
-            reader.read(frame, batch);
-        }
-        if self.batch.len() < PACKETS { Ok(()) } else { self.pass_on() }
-    }
-
-    #[inline(always)]
-    fn read(&mut self, frame: Packet<'_>) -> Result<(), Stopped> {
-        self.reader.read(frame, &mut self.batch);
-        if self.batch.len() < PACKETS { Ok(()) } else { self.pass_on() }
     }
 
     /// Gives a batch to the other thread and goes on with an empty one.
@@ -167,5 +122,25 @@ impl Reading<'_> {
         self.full.send(batch).map_err(|_| Stopped)?;
         self.batch = self.empty.recv().map_err(|_| Stopped)?;
         Ok(())
+    }
+}
+
+impl Belt for Reading<'_> {
+    type Error = Stopped;
+
+    #[inline(always)]
+    fn take(&mut self, packet: Packet<'_>) -> Result<(), Stopped> {
+        let Some(frame) = self.intake.take_usual(&packet) else { return self.take_any(packet) };
+        self.reader.read(frame, &mut self.batch);
+        if self.batch.len() < PACKETS { Ok(()) } else { self.pass_on() }
+    }
+
+    #[inline(never)]
+    fn take_any(&mut self, packet: Packet<'_>) -> Result<(), Stopped> {
+        let Self { intake, reader, batch, .. } = self;
+        if let Taken::Frame(frame) = intake.take(packet) {
+            reader.read(frame, batch);
+        }
+        if self.batch.len() < PACKETS { Ok(()) } else { self.pass_on() }
     }
 }

@@ -2,8 +2,9 @@
 
 use vtap_capture::{self as capture, Progress, Source};
 use vtap_flow::Sink;
-use vtap_packet::Timestamp;
+use vtap_packet::{Packet, Timestamp};
 
+use crate::drive::{Belt, drive};
 use crate::{Pipeline, Report, Watched};
 
 /// What ends a run before the end of its input.
@@ -16,9 +17,6 @@ pub enum RunError<E> {
     #[error(transparent)]
     Sink(E),
 }
-
-/// Packets between two calls of [`Pace::progress`].
-pub(crate) const PROGRESS_EVERY: u64 = 8192;
 
 /// What the caller does between packets: it alone knows the clock.
 pub trait Pace {
@@ -48,22 +46,27 @@ pub fn run<S: Sink>(
     sink: &mut S,
     pace: &mut impl Pace,
 ) -> Result<Report, RunError<S::Error>> {
-    let mut packets = 0;
-    loop {
-        for _ in 0..PROGRESS_EVERY {
-            if let Some(packet) = source.at_hand() {
-                pace.packet(packet.time);
-                pipeline.queue(packet, sink).map_err(RunError::Sink)?;
-            } else if let Some(packet) = source.next()? {
-                pace.packet(packet.time);
-                pipeline.queue_any(packet, sink).map_err(RunError::Sink)?;
-            } else {
-                pace.progress(packets, source.progress());
-                return pipeline.finish(sink).map_err(RunError::Sink);
-            }
-            packets += 1;
-        }
-        pace.progress(packets, source.progress());
+    drive(source, pace, &mut Queue { pipeline, sink })?;
+    pipeline.finish(sink).map_err(RunError::Sink)
+}
+
+/// Packets are judged in batches.
+struct Queue<'a, S> {
+    pipeline: &'a mut Pipeline,
+    sink: &'a mut S,
+}
+
+impl<S: Sink> Belt for Queue<'_, S> {
+    type Error = S::Error;
+
+    #[inline(always)]
+    fn take(&mut self, packet: Packet<'_>) -> Result<(), S::Error> {
+        self.pipeline.queue(packet, self.sink)
+    }
+
+    #[inline(always)]
+    fn take_any(&mut self, packet: Packet<'_>) -> Result<(), S::Error> {
+        self.pipeline.queue_any(packet, self.sink)
     }
 }
 
@@ -83,22 +86,32 @@ pub fn watch<S: Sink>(
     pace: &mut impl Pace,
     mut watch: impl FnMut(Watched<'_>) -> Result<(), S::Error>,
 ) -> Result<Report, RunError<S::Error>> {
-    let mut packets = 0;
-    loop {
-        for _ in 0..PROGRESS_EVERY {
-            if let Some(packet) = source.at_hand() {
-                pace.packet(packet.time);
-                pipeline.push(packet, sink, &mut watch).map_err(RunError::Sink)?;
-            } else if let Some(packet) = source.next()? {
-                pace.packet(packet.time);
-                pipeline.push(packet, sink, &mut watch).map_err(RunError::Sink)?;
-            } else {
-                pace.progress(packets, source.progress());
-                return pipeline.finish_watched(sink, &mut watch).map_err(RunError::Sink);
-            }
-            packets += 1;
-        }
-        pace.progress(packets, source.progress());
+    drive(source, pace, &mut Push { pipeline, sink, watch: &mut watch })?;
+    pipeline.finish_watched(sink, &mut watch).map_err(RunError::Sink)
+}
+
+/// Each packet is judged and shown as it comes.
+struct Push<'a, S, W> {
+    pipeline: &'a mut Pipeline,
+    sink: &'a mut S,
+    watch: &'a mut W,
+}
+
+impl<S, W> Belt for Push<'_, S, W>
+where
+    S: Sink,
+    W: FnMut(Watched<'_>) -> Result<(), S::Error>,
+{
+    type Error = S::Error;
+
+    #[inline(always)]
+    fn take(&mut self, packet: Packet<'_>) -> Result<(), S::Error> {
+        self.pipeline.push(packet, self.sink, &mut *self.watch)
+    }
+
+    #[inline(never)]
+    fn take_any(&mut self, packet: Packet<'_>) -> Result<(), S::Error> {
+        self.pipeline.push(packet, self.sink, &mut *self.watch)
     }
 }
 

@@ -13,6 +13,7 @@ mod window;
 
 use std::fs;
 use std::io::{self, Read};
+use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use bytes::Bytes;
 use vtap_packet::{LinkType, Packet, Timestamp};
 
 use crate::damage::Log;
-use crate::{Damage, Error, Interface, Progress, Source};
+use crate::{Damage, Error, Interface, Progress, Source, Taker};
 use pack::Packing;
 use pcap::Pcap;
 use pcapng::Pcapng;
@@ -76,16 +77,17 @@ impl Found {
 }
 
 impl Format {
-    /// The next packet and its bytes, if it is there and looks like nearly all do; else there is all
-    /// to [`look`](File::look) at.
+    /// The next packet, if it is there and looks like nearly all do; else there is all to
+    /// [`look`](File::look) at.
     #[inline(always)]
-    fn usual<'a>(&mut self, window: &'a mut Window) -> Option<(Found, &'a [u8])> {
-        window.prefetch();
-        // One after the other: a jump to one of four places takes longer.
-        if let Self::Pcap(pcap) = self {
-            return pcap.usual(window);
-        }
-        if let Self::Pcapng(pcapng) = self { pcapng.usual(window) } else { None }
+    fn usual(&mut self, window: &mut Window) -> Option<Found> {
+        let mut at_hand = window.at_hand();
+        let usual = match self {
+            Self::Pcap(pcap) => pcap.usual(&mut at_hand),
+            Self::Pcapng(pcapng) => pcapng.usual(&mut at_hand),
+            Self::RarePcap(_) | Self::Empty => None,
+        };
+        usual.map(|(found, _)| found)
     }
 }
 
@@ -212,7 +214,7 @@ impl File {
     #[inline]
     pub(crate) fn advance(&mut self) -> Result<Option<Found>, Error> {
         match self.format.usual(&mut self.window) {
-            Some((usual, _)) => Ok(Some(usual)),
+            Some(usual) => Ok(Some(usual)),
             None => self.look(),
         }
     }
@@ -269,10 +271,25 @@ impl Source for File {
     }
 
     #[inline(always)]
-    fn at_hand(&mut self) -> Option<Packet<'_>> {
-        let (found, data) = self.format.usual(&mut self.window)?;
-        self.number += 1;
-        Some(found.packet(self.number, data))
+    fn each_at_hand<T: Taker>(&mut self, taker: &mut T) -> ControlFlow<T::Stop> {
+        let Self { window, number, format, .. } = self;
+        let mut at_hand = window.at_hand();
+        match format {
+            Format::Pcap(pcap) => {
+                while let Some((found, data)) = pcap.usual(&mut at_hand) {
+                    *number += 1;
+                    taker.take(found.packet(*number, data))?;
+                }
+            }
+            Format::Pcapng(pcapng) => {
+                while let Some((found, data)) = pcapng.usual(&mut at_hand) {
+                    *number += 1;
+                    taker.take(found.packet(*number, data))?;
+                }
+            }
+            Format::RarePcap(_) | Format::Empty => {}
+        }
+        ControlFlow::Continue(())
     }
 
     fn progress(&self) -> Progress {

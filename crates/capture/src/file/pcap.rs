@@ -21,7 +21,7 @@ use pcap_file::pcap::{PcapHeader, PcapTsResolution};
 use vtap_packet::{LinkType, Timestamp};
 
 use super::Found;
-use super::window::{LONGEST, Window};
+use super::window::{AtHand, LONGEST, Window};
 use crate::damage::Log;
 use crate::{Interface, Kind};
 
@@ -150,8 +150,9 @@ impl Pcap {
     /// A shortcut and nothing else: of such a record [`next`](Self::next) finds the same, and on
     /// `None` nothing has changed and nothing is said of the record.
     #[inline(always)]
-    pub(crate) fn usual<'a>(&mut self, window: &'a mut Window) -> Option<(Found, &'a [u8])> {
-        let (rest, at) = window.rest_and_position();
+    pub(crate) fn usual<'a>(&mut self, at_hand: &mut AtHand<'a>) -> Option<(Found, &'a [u8])> {
+        at_hand.prefetch();
+        let rest = at_hand.rest();
         let words = rest.as_chunks().0.first_chunk()?.map(u32::from_le_bytes);
         let words = if self.big_endian { words.map(u32::swap_bytes) } else { words };
         let [seconds, fraction, captured, on_wire] = words;
@@ -159,12 +160,12 @@ impl Pcap {
         if !(1..=self.usual).contains(&captured) || captured > on_wire {
             return None;
         }
-        let data = rest.get(USUAL_LEN..whole)?;
+        let (record, rest) = rest.split_at_checked(whole)?;
+        let data = record.get(USUAL_LEN..)?;
         if fraction >= self.units {
             return None;
         }
-        let begins = *at;
-        *at += whole;
+        let begins = at_hand.step(whole, rest);
         self.seconds = Some(seconds);
         let nanos = u64::from(fraction) * u64::from(self.nanos);
         let found = Found {

@@ -9,19 +9,32 @@ use super::*;
 /// All that a packet says.
 type Told = (u64, Timestamp, LinkType, u32, u32, Vec<u8>);
 
+fn tell(packet: Packet<'_>) -> Told {
+    let Packet { number, time, link, interface, wire_len, data, .. } = packet;
+    (number, time, link, interface, wire_len, data.to_vec())
+}
+
+struct Taken(Vec<Told>);
+
+impl Taker for Taken {
+    type Stop = std::convert::Infallible;
+
+    fn take(&mut self, packet: Packet<'_>) -> ControlFlow<Self::Stop> {
+        self.0.push(tell(packet));
+        ControlFlow::Continue(())
+    }
+}
+
 /// The packets, the damage, and how many packets the shortcut found, where it is taken.
 fn drain(bytes: &[u8], shortcut: bool) -> (Vec<Told>, Vec<Damage>, usize) {
     let mut file = File::from_bytes(bytes.to_vec()).unwrap();
     let (mut told, mut usual) = (Vec::new(), 0);
-    let tell = |packet: Packet<'_>| {
-        let Packet { number, time, link, interface, wire_len, data, .. } = packet;
-        (number, time, link, interface, wire_len, data.to_vec())
-    };
     loop {
-        if shortcut && let Some(packet) = file.at_hand() {
-            told.push(tell(packet));
-            usual += 1;
-            continue;
+        if shortcut {
+            let mut taken = Taken(Vec::new());
+            let ControlFlow::Continue(()) = file.each_at_hand(&mut taken);
+            usual += taken.0.len();
+            told.append(&mut taken.0);
         }
         let Some(found) = file.look().unwrap() else { break };
         file.number += 1;

@@ -42,16 +42,31 @@ pub(crate) struct Window {
     at: usize,
     /// Behind the last byte, in `held`.
     end: usize,
-    /// Behind what [`prefetch`](Self::prefetch) has asked for.
-    ahead: usize,
-    /// The last byte that was [touched](touch).
-    touched: usize,
+    asked: Asked,
     /// Offset in the input of the first byte of `held`.
     base: u64,
     /// Where more comes from; `None` once all is held.
     reader: Option<Box<dyn Read + Send>>,
     /// Why the reader ended before its end.
     fault: Option<Kind>,
+}
+
+/// Bytes of a window that are there, and the way through them. What remains is kept as a slice: a
+/// position would have to be compared with the length at each packet.
+pub(crate) struct AtHand<'a> {
+    rest: &'a [u8],
+    at: &'a mut usize,
+    /// Of a mapped file.
+    asked: Option<&'a mut Asked>,
+}
+
+/// How far in front memory was asked for.
+#[derive(Default)]
+struct Asked {
+    /// Behind the last cache line.
+    until: usize,
+    /// The last byte that was [touched](touch).
+    touched: usize,
 }
 
 /// A box rather than a vector: as its pointer and length then lie where those of [`Bytes`] do, it
@@ -74,7 +89,7 @@ impl Window {
     }
 
     fn new(held: Held, reader: Option<Box<dyn Read + Send>>) -> Self {
-        Self { held, at: 0, end: 0, ahead: 0, touched: 0, base: 0, reader, fault: None }
+        Self { held, at: 0, end: 0, asked: Asked::default(), base: 0, reader, fault: None }
     }
 
     /// The bytes from the current position on: at least `need` of them unless the input ends
@@ -91,27 +106,13 @@ impl Window {
         Ok(self.rest())
     }
 
-    /// Asks for what lies up to [`AHEAD`] in a mapped file, a few lines at a time.
-    ///
-    /// Records lie at distances that no prefetcher of a processor foresees, so that each would
-    /// wait for memory.
+    /// What is there already, for formats that go through it record by record.
     #[inline(always)]
-    pub(crate) fn prefetch(&mut self) {
-        if let Held::Mapped(bytes) = &self.held {
-            // Long records are stepped over faster than so many lines are asked for.
-            let from = self.ahead.max(self.at);
-            if from >= self.touched {
-                self.touched = from + FAULT;
-                touch(bytes, self.touched);
-            }
-            let behind = bytes.get(from..).unwrap_or_default();
-            for line in 0..LINES {
-                prefetch_index(behind, line * CACHE_LINE);
-            }
-            // Some lines are asked for twice. Whether any has to be is as good as random where
-            // packets have many lengths, and a wrong guess of that costs more.
-            self.ahead = (from + LINES * CACHE_LINE).min(self.at + AHEAD);
-        }
+    pub(crate) fn at_hand(&mut self) -> AtHand<'_> {
+        let Self { held, at, end, asked, .. } = self;
+        let asked = matches!(held, Held::Mapped(_)).then_some(asked);
+        let rest = held.bytes().get(*at..*end).unwrap_or_default();
+        AtHand { rest, at, asked }
     }
 
     /// The bytes at hand.
@@ -124,13 +125,6 @@ impl Window {
     #[inline]
     pub(crate) fn consume(&mut self, count: usize) {
         self.at = self.end.min(self.at + count);
-    }
-
-    /// The bytes at hand, and where they begin: to be moved up over those that are taken.
-    #[inline(always)]
-    pub(crate) fn rest_and_position(&mut self) -> (&[u8], &mut usize) {
-        let Self { held, at, end, .. } = self;
-        (held.bytes().get(*at..*end).unwrap_or_default(), at)
     }
 
     /// Where the next byte lies, for [`lent`](Self::lent); valid until the next `fill`.
@@ -200,6 +194,46 @@ impl Window {
             }
         }
         Ok(())
+    }
+}
+
+impl<'a> AtHand<'a> {
+    /// From the current position on.
+    #[inline(always)]
+    pub(crate) const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Goes on to `rest`, `count` bytes further on, and says where it comes from, for
+    /// [`lent`](Window::lent).
+    #[inline(always)]
+    pub(crate) const fn step(&mut self, count: usize, rest: &'a [u8]) -> usize {
+        let from = *self.at;
+        self.rest = rest;
+        *self.at += count;
+        from
+    }
+
+    /// Asks for what lies up to [`AHEAD`] in a mapped file, a few lines at a time.
+    ///
+    /// Records lie at distances that no prefetcher of a processor foresees, so that each would
+    /// wait for memory. Long records are stepped over faster than so many lines are asked for.
+    #[inline(always)]
+    pub(crate) fn prefetch(&mut self) {
+        if let Some(asked) = &mut self.asked
+            && asked.until < *self.at + AHEAD
+        {
+            let from = asked.until.max(*self.at);
+            let behind = from - *self.at;
+            if from >= asked.touched {
+                asked.touched = from + FAULT;
+                touch(self.rest, behind + FAULT);
+            }
+            for line in 0..LINES {
+                prefetch_index(self.rest, behind + line * CACHE_LINE);
+            }
+            asked.until = from + LINES * CACHE_LINE;
+        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! How much of the belt a figure is for, and one pass of it against the clock.
 
+use std::convert::Infallible;
 use std::hint::black_box;
 use std::io;
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use vtap_capture::Source;
+use vtap_capture::{Source, Taker};
 use vtap_decap::Decap;
 use vtap_export::{Filtered, Format, Json, Log, Output};
 use vtap_flow::{Checksum, Config, Discard, Event, Profile, Sink, Tracker};
@@ -135,16 +137,24 @@ impl Stage {
     }
 }
 
-#[inline(always)]
-fn each(source: &mut impl Source, mut take: impl FnMut(Packet<'_>)) -> anyhow::Result<()> {
+fn each(source: &mut impl Source, take: impl FnMut(Packet<'_>)) -> anyhow::Result<()> {
+    let mut each = Each(take);
     loop {
-        if let Some(packet) = source.at_hand() {
-            take(packet);
-        } else if let Some(packet) = source.next()? {
-            take(packet);
-        } else {
-            return Ok(());
-        }
+        let ControlFlow::Continue(()) = source.each_at_hand(&mut each);
+        let Some(packet) = source.next()? else { return Ok(()) };
+        (each.0)(packet);
+    }
+}
+
+struct Each<T>(T);
+
+impl<T: FnMut(Packet<'_>)> Taker for Each<T> {
+    type Stop = Infallible;
+
+    #[inline(always)]
+    fn take(&mut self, packet: Packet<'_>) -> ControlFlow<Infallible> {
+        (self.0)(packet);
+        ControlFlow::Continue(())
     }
 }
 

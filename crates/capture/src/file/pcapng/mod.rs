@@ -15,7 +15,7 @@ use pcap_file::pcapng::blocks::block_common as types;
 use vtap_packet::{LinkType, Timestamp};
 
 use super::Found;
-use super::window::{LONGEST, Window};
+use super::window::{AtHand, LONGEST, Window};
 use crate::damage::Log;
 use crate::{Interface, Kind};
 use block::{BELIEVED, HEAD_LEN, Head, Order};
@@ -72,13 +72,14 @@ impl Pcapng {
     /// A shortcut and nothing else: of such a block [`next`](Self::next) finds the same, and on
     /// `None` nothing has changed and nothing is said of the block.
     #[inline(always)]
-    pub(crate) fn usual<'a>(&mut self, window: &'a mut Window) -> Option<(Found, &'a [u8])> {
+    pub(crate) fn usual<'a>(&mut self, at_hand: &mut AtHand<'a>) -> Option<(Found, &'a [u8])> {
         /// Fields before the packet, and with the length behind it, in bytes.
         const BEFORE: usize = 28;
         const FRAME: u32 = 32;
 
         let order = self.order?;
-        let (rest, at) = window.rest_and_position();
+        at_hand.prefetch();
+        let rest = at_hand.rest();
         let fields = rest.as_chunks().0.first_chunk()?;
         let [kind, len, interface, upper, lower, captured, on_wire] = order.words(*fields);
         if kind != types::ENHANCED_PACKET_BLOCK || len > LONGEST || !len.is_multiple_of(4) {
@@ -87,7 +88,7 @@ impl Pcapng {
         if captured > len.checked_sub(FRAME)? {
             return None;
         }
-        let block = rest.get(..len as usize)?;
+        let (block, rest) = rest.split_at_checked(len as usize)?;
         let [trailing] = order.words([*block.last_chunk()?]);
         let local = self.section.get(interface as usize)?;
         if trailing != len {
@@ -95,8 +96,7 @@ impl Pcapng {
         }
         let data = block.get(BEFORE..BEFORE + captured as usize)?;
         self.time = local.clock.time(u64::from(upper) << 32 | u64::from(lower));
-        let begins = *at;
-        *at += block.len();
+        let begins = at_hand.step(block.len(), rest);
         let found = Found {
             time: self.time,
             link: local.link,
