@@ -13,26 +13,36 @@ pub const VXLAN_GPE_PORT: u16 = 4790;
 /// Envelopes stripped from one packet at most, by default.
 pub const MAX_DEPTH: u8 = 4;
 
-/// UDP destination ports that carry VXLAN: a bit each, as it is asked for with every packet.
+/// UDP destination ports that carry VXLAN, as it is asked for with every packet: a bit each, and
+/// the lowest of them, to which most packets go.
 #[derive(Clone, PartialEq, Eq)]
-pub struct PortSet(Box<[u64; 1024]>);
+pub struct PortSet {
+    bits: Box<[u64; 1024]>,
+    /// More than any port in an empty set.
+    lowest: u32,
+}
 
 impl PortSet {
     /// Of these ports; an empty set matches nothing.
     pub fn new(ports: impl IntoIterator<Item = u16>) -> Self {
-        let mut bits = Box::new([0; 1024]);
+        let (mut bits, mut lowest) = (Box::new([0; 1024]), u32::MAX);
         for port in ports {
+            lowest = lowest.min(port.into());
             if let Some(word) = bits.get_mut(usize::from(port / 64)) {
                 *word |= 1 << (port % 64);
             }
         }
-        Self(bits)
+        Self { bits, lowest }
     }
 
     /// Whether `port` is one of them.
     #[inline]
     pub fn contains(&self, port: u16) -> bool {
-        self.0.get(usize::from(port / 64)).is_some_and(|word| word >> (port % 64) & 1 == 1)
+        u32::from(port) == self.lowest || self.holds(port)
+    }
+
+    fn holds(&self, port: u16) -> bool {
+        self.bits.get(usize::from(port / 64)).is_some_and(|word| word >> (port % 64) & 1 == 1)
     }
 }
 
@@ -70,6 +80,21 @@ impl Default for Config {
             max_depth: MAX_DEPTH,
             strict_vxlan: false,
             fragments: Limits::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_set_contains_its_ports_and_no_other() {
+        for ports in [vec![], vec![0], vec![u16::MAX], vec![8472, VXLAN_GPE_PORT, VXLAN_PORT]] {
+            let set = PortSet::new(ports.clone());
+            for port in 0..=u16::MAX {
+                assert_eq!(set.contains(port), ports.contains(&port), "{port} of {ports:?}");
+            }
         }
     }
 }

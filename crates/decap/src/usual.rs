@@ -16,6 +16,9 @@ const ENVELOPE: usize = 20 + 8 + 8;
 /// Up to the protocol of the inner IP header: envelope, Ethernet, 10 bytes.
 const HEAD: usize = ENVELOPE + 14 + 10;
 
+/// The flag "more fragments" and the offset, in their word (RFC 791 section 3.1).
+const FRAGMENT: u16 = 0x3fff;
+
 /// An envelope of the usual shape.
 #[derive(Clone, Copy, Debug)]
 pub struct Envelope<'a> {
@@ -23,6 +26,8 @@ pub struct Envelope<'a> {
     head: &'a [u8; HEAD],
     /// The mirrored frame.
     data: &'a [u8],
+    /// That of the packet.
+    place: u32,
 }
 
 impl<'a> Envelope<'a> {
@@ -33,29 +38,28 @@ impl<'a> Envelope<'a> {
             return None;
         }
         if packet.link == LinkType::ETHERNET {
-            return Self::read(after(packet.data, 14, 12)?, ports);
+            return Self::read(after(packet.data, 14, 12)?, packet.place(), ports);
         }
-        Self::of_cooked(packet.link, packet.data, ports)
+        Self::of_cooked(packet.link, packet.data, packet.place(), ports)
     }
 
     #[inline(never)]
-    fn of_cooked(link: LinkType, frame: &'a [u8], ports: &PortSet) -> Option<Self> {
+    fn of_cooked(link: LinkType, frame: &'a [u8], place: u32, ports: &PortSet) -> Option<Self> {
         let network = match link {
             LinkType::LINUX_SLL2 => after(frame, 20, 0)?,
             LinkType::LINUX_SLL => after(frame, 16, 14)?,
             _ => return None,
         };
-        Self::read(network, ports)
+        Self::read(network, place, ports)
     }
 
     #[inline(always)]
-    fn read(network: &'a [u8], ports: &PortSet) -> Option<Self> {
+    fn read(network: &'a [u8], place: u32, ports: &PortSet) -> Option<Self> {
         let head = network.first_chunk::<HEAD>()?;
         let total_len = u16::from_be_bytes([head[2], head[3]]);
         let udp_len = u16::from_be_bytes([head[24], head[25]]);
         let usual = head[0] == 0x45
-            && head[6] & 0x3f == 0
-            && head[7] == 0
+            && u16::from_be_bytes([head[6], head[7]]) & FRAGMENT == 0
             && head[9] == Protocol::UDP.0
             && usize::from(udp_len) + 20 == usize::from(total_len)
             // The I flag and no other, nothing reserved.
@@ -79,7 +83,7 @@ impl<'a> Envelope<'a> {
             }
             _ => false,
         };
-        inner.then_some(Self { head, data })
+        inner.then_some(Self { head, data, place })
     }
 
     /// Length of the mirrored frame, in bytes.
@@ -92,10 +96,10 @@ impl<'a> Envelope<'a> {
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "an IPv4 packet has fewer than 2^16 bytes")]
     pub fn open(&self, packet: &Packet<'a>) -> Packet<'a> {
-        let Self { head, data } = *self;
+        let Self { head, data, place } = *self;
         Packet {
             link: LinkType::ETHERNET,
-            interface: packet.place(),
+            interface: place,
             wire_len: data.len() as u32,
             data,
             tunnel: Some(Tunnel {
@@ -103,7 +107,7 @@ impl<'a> Envelope<'a> {
                 dst: IpAddr::V4(Ipv4Addr::new(head[16], head[17], head[18], head[19])),
                 src_port: u16::from_be_bytes([head[20], head[21]]),
                 dst_port: u16::from_be_bytes([head[22], head[23]]),
-                vni: Vni::new(u32::from_be_bytes([0, head[32], head[33], head[34]])),
+                vni: Vni::new(u32::from_be_bytes([head[32], head[33], head[34], head[35]]) >> 8),
                 depth: 1,
             }),
             ..*packet
