@@ -1,6 +1,6 @@
 //! Packets on their way from the half of a tracker that reads to the half that judges.
 
-use vtap_packet::{Mac, Packet, Timestamp, Tunnel};
+use vtap_packet::{LinkType, Mac, Packet, Timestamp, Tunnel};
 
 use crate::answer::Answer;
 use crate::copies::{Likeness, Sighting};
@@ -50,6 +50,12 @@ impl Pending {
         macs: None,
         observed: Err(Skip::NotIp),
     };
+
+    /// In a place of its own: inlined, it takes registers from runs that keep no records.
+    #[inline(never)]
+    pub(crate) fn keep_macs(&mut self, link: LinkType, frame: &[u8]) {
+        self.macs = vtap_packet::link::macs(link, frame);
+    }
 
     /// What was read of its frame, if that could be read.
     pub(crate) fn reading(&self) -> Result<Reading, Skip> {

@@ -104,7 +104,7 @@ impl Reader {
         place.occasion = Occasion::of(&packet);
         place.sight = self.sights.of(&packet);
         if self.config.records {
-            place.macs = link::macs(packet.link, packet.data);
+            place.keep_macs(packet.link, packet.data);
         }
         let vni = self.vni(&packet);
         let usual = usual::read(&packet, vni, self.config.checksum, &self.hasher, place);

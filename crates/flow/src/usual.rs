@@ -20,6 +20,9 @@ use crate::state::Kind;
 /// Ethernet, IPv4, TCP.
 const HEADERS: usize = 14 + 20 + 20;
 
+/// The flag "more fragments" and the offset, in their word (RFC 791 section 3.1).
+const FRAGMENT: u16 = 0x3fff;
+
 /// Reads such a frame into its place; of any other, `None`, and what is there then counts for
 /// nothing.
 #[inline(always)]
@@ -34,8 +37,7 @@ pub(crate) fn read(
     let total_len = u16::from_be_bytes([head[16], head[17]]);
     let usual = packet.link == LinkType::ETHERNET
         && head[12..15] == [0x08, 0x00, 0x45]
-        && head[20] & 0x3f == 0
-        && head[21] == 0
+        && u16::from_be_bytes([head[20], head[21]]) & FRAGMENT == 0
         && head[23] == Protocol::TCP.0;
     if !usual {
         return None;
