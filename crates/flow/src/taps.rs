@@ -74,21 +74,25 @@ impl Tap {
         }
     }
 
-    /// Takes note of a packet. Gives the gap that it ends.
+    /// Takes note of a packet that comes without a pause; false, with nothing changed, for any
+    /// other.
     #[inline(always)]
-    pub(crate) fn packet(&mut self, now: Timestamp, warm_up: Duration) -> Option<Gap> {
-        let silence = now.nanos().saturating_sub(self.last.nanos());
-        self.packets += 1;
-        self.before_last = self.last;
-        if silence > PAUSE {
-            return self.pause(now, Duration::from_nanos(silence), warm_up);
+    pub(crate) fn goes_on(&mut self, now: Timestamp) -> bool {
+        let goes_on = now.nanos().saturating_sub(self.last.nanos()) <= PAUSE;
+        if goes_on {
+            self.packets += 1;
+            self.before_last = self.last;
+            self.last = self.last.max(now);
         }
-        self.last = self.last.max(now);
-        None
+        goes_on
     }
 
+    /// Takes note of a packet behind a pause. Gives the gap that it ends.
     #[cold]
-    fn pause(&mut self, now: Timestamp, silence: Duration, warm_up: Duration) -> Option<Gap> {
+    pub(crate) fn resumes(&mut self, now: Timestamp, warm_up: Duration) -> Option<Gap> {
+        let silence = now.since(self.last);
+        self.packets += 1;
+        self.before_last = self.last;
         let (since, before) = self.steady_since;
         let steady = self.last.since(since) >= limits::STEADY
             && self.packets - 1 - before >= limits::STEADY_PACKETS;
@@ -156,7 +160,7 @@ impl Tap {
 pub(crate) struct Taps(Vec<Tap>);
 
 impl Taps {
-    /// Takes note of a tap that was not met before.
+    /// Takes note of a tap that was not met before, with its first packet.
     #[cold]
     pub(crate) fn meet(
         &mut self,
@@ -164,15 +168,15 @@ impl Taps {
         address: Option<IpAddr>,
         now: Timestamp,
         warm_up: Duration,
-    ) -> Option<&mut Tap> {
+    ) {
         let at = usize::from(id.0);
         if at >= self.0.len() {
             // Numbers are given in order of appearance, but that of plain packets is always there.
             self.0.resize(at + 1, Tap::new(None, now, warm_up));
         }
-        let tap = self.0.get_mut(at)?;
-        *tap = Tap::new(address, now, warm_up);
-        Some(tap)
+        if let Some(tap) = self.0.get_mut(at) {
+            *tap = Tap { packets: 1, ..Tap::new(address, now, warm_up) };
+        }
     }
 
     pub(crate) fn get(&self, id: TapId) -> Option<&Tap> {

@@ -140,7 +140,7 @@ impl Wheel {
     #[inline]
     pub(crate) fn rests(&self, now: Timestamp) -> bool {
         let rests = |from: Timestamp| now.nanos().wrapping_sub(from.nanos()) < SECOND;
-        self.rests_from.is_some_and(rests) && self.taken == NIL
+        self.rests_from.is_some_and(rests)
     }
 
     /// Goes on to the next second up to `now` that was not looked at and takes its flows down, for
@@ -168,6 +168,8 @@ impl Wheel {
         if let Some(slot) = self.slots.get_mut(slot(second)) {
             self.taken = std::mem::replace(slot, Slot::EMPTY).first;
         }
+        // Not before all that was taken down is popped.
+        self.rests_from = None;
         true
     }
 

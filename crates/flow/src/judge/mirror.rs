@@ -23,19 +23,32 @@ impl Judge {
         tap: TapId,
         sink: &mut S,
     ) -> Result<(), S::Error> {
+        if let Some(tap) = self.taps.get_mut(tap)
+            && tap.goes_on(occasion.time)
+        {
+            return Ok(());
+        }
+        self.tap_after_pause(occasion, tap, sink)
+    }
+
+    /// As [`tap`](Self::tap), of one that was not met before, or has shown nothing for a while.
+    #[cold]
+    fn tap_after_pause<S: Sink>(
+        &mut self,
+        occasion: &Occasion,
+        id: TapId,
+        sink: &mut S,
+    ) -> Result<(), S::Error> {
         let (now, warm_up) = (occasion.time, self.config.warm_up);
-        let gap = match self.taps.get_mut(tap) {
-            Some(tap) => tap.packet(now, warm_up),
+        let gap = match self.taps.get_mut(id) {
+            Some(tap) => tap.resumes(now, warm_up),
             None => {
                 let address = occasion.tunnel.map(|tunnel| tunnel.src);
-                let tap = self.taps.meet(tap, address, now, warm_up);
-                tap.and_then(|tap| tap.packet(now, warm_up))
+                self.taps.meet(id, address, now, warm_up);
+                None
             }
         };
-        match gap {
-            Some(gap) => self.gap(&gap, occasion.number, sink),
-            None => Ok(()),
-        }
+        gap.map_or(Ok(()), |gap| self.gap(&gap, occasion.number, sink))
     }
 
     #[cold]
