@@ -1,4 +1,7 @@
 //! The packets of a batch one after the other, and what is asked for ahead of them.
+//!
+//! Each step is a loop of its own over a stretch of packets: where one loop did everything for one
+//! packet, what it needs would not fit into the registers, and the steps would wait for each other.
 
 use super::Judge;
 use crate::batch::Pending;
@@ -7,72 +10,77 @@ use crate::segment::Segment;
 use crate::sink::Sink;
 use crate::state::Kind;
 
-/// How many packets before its own a flow is asked for, and again as many before that, its place
-/// in the index.
-const AHEAD: usize = 32;
+/// Packets of a stretch. Memory has the time that one takes to bring what the next needs, and what it
+/// has brought is still in the nearest cache then.
+const STRETCH: usize = 32;
 
-/// How many packets before its own what few need beside that is asked for: by then memory has
-/// brought the flow, which tells.
-const SOON: usize = AHEAD / 2;
+/// Where the flows of a stretch are likely to be.
+type Located = [u32; STRETCH];
 
 impl Judge {
-    /// While one packet is judged, memory brings the index entries and the flows of those behind
-    /// it.
+    /// While the packets of one stretch are judged, memory brings the flows of the next one and the
+    /// index entries of the one behind that.
     pub(super) fn take_each<S: Sink>(
         &mut self,
         batch: &[Pending],
         sink: &mut S,
     ) -> Result<(), S::Error> {
-        let mut located = [u32::MAX; AHEAD];
-        for pending in batch.iter().take(2 * AHEAD) {
-            self.table.prefetch_index(pending.hash);
-        }
-        for (at, pending) in located.iter_mut().zip(batch) {
-            *at = self.locate(pending);
-        }
-        for (number, pending) in batch.iter().enumerate() {
-            let Some(place) = located.get_mut(number % AHEAD) else { continue };
-            let at = *place;
-            if let Some(next) = batch.get(number + AHEAD) {
-                *place = self.locate(next);
+        let stretch = |number: usize| {
+            let behind = batch.get(number * STRETCH..).unwrap_or_default();
+            behind.get(..STRETCH).unwrap_or(behind)
+        };
+        self.stats.packets += batch.len() as u64;
+        self.prefetch_index(stretch(0));
+        self.prefetch_index(stretch(1));
+        let mut next = self.locate_all(stretch(0));
+        for number in 0..batch.len().div_ceil(STRETCH) {
+            let (packets, located) = (stretch(number), next);
+            self.prefetch_index(stretch(number + 2));
+            next = self.locate_all(stretch(number + 1));
+            self.prefetch_rarer(packets, &located);
+            for (pending, at) in packets.iter().zip(located) {
+                self.judge(pending, at, sink)?;
             }
-            if let Some(later) = batch.get(number + 2 * AHEAD) {
-                self.table.prefetch_index(later.hash);
-            }
-            if let Some(next) = batch.get(number + SOON)
-                && let Some(at) = located.get((number + SOON) % AHEAD)
-            {
-                self.prefetch_rarer(next, *at);
-            }
-            self.judge(pending, at, sink)?;
         }
         Ok(())
     }
 
-    /// Where the flow of a packet is likely to be; what most packets need of it is asked for.
-    #[inline(always)]
-    fn locate(&self, pending: &Pending) -> u32 {
-        let at = self.table.locate(pending.hash);
-        if let Some(accounts) = &self.accounts {
-            accounts.prefetch(at);
+    #[inline(never)]
+    fn prefetch_index(&self, packets: &[Pending]) {
+        for pending in packets {
+            self.table.prefetch_index(pending.hash);
         }
-        at
     }
 
-    /// Asks for what a packet needs beside that of the flow at a place, if it is one of the few
-    /// that do.
-    #[inline(always)]
-    fn prefetch_rarer(&self, pending: &Pending, at: u32) {
-        let goes_on = matches!(
-            pending.observed,
-            Ok(Observed { content: Content::Segment(Segment { kind: Kind::Ack, .. }), .. })
-        );
-        if self.table.at(at).is_none_or(|flow| goes_on && flow.is_settled()) {
-            return;
+    /// What most packets need of the flows is asked for.
+    #[inline(never)]
+    fn locate_all(&self, packets: &[Pending]) -> Located {
+        let mut located = [u32::MAX; STRETCH];
+        for (at, pending) in located.iter_mut().zip(packets) {
+            *at = self.table.locate(pending.hash);
+            if let Some(accounts) = &self.accounts {
+                accounts.prefetch(*at);
+            }
         }
-        self.table.prefetch_cold(at);
-        if let Some(accounts) = &self.accounts {
-            accounts.prefetch_details(at);
+        located
+    }
+
+    /// Asks for what a packet needs beside that, if it is one of the few that do. By now memory has
+    /// brought the flow, which tells.
+    #[inline(never)]
+    fn prefetch_rarer(&self, packets: &[Pending], located: &Located) {
+        for (pending, at) in packets.iter().zip(located) {
+            let goes_on = matches!(
+                pending.observed,
+                Ok(Observed { content: Content::Segment(Segment { kind: Kind::Ack, .. }), .. })
+            );
+            if self.table.at(*at).is_none_or(|flow| goes_on && flow.is_settled()) {
+                continue;
+            }
+            self.table.prefetch_cold(*at);
+            if let Some(accounts) = &self.accounts {
+                accounts.prefetch_details(*at);
+            }
         }
     }
 }
