@@ -45,6 +45,7 @@ impl Judge {
         Ok(())
     }
 
+    /// Asks for where [`locate_all`](Self::locate_all) will look.
     #[inline(never)]
     fn prefetch_index(&self, packets: &[Pending]) {
         for pending in packets {
@@ -52,7 +53,7 @@ impl Judge {
         }
     }
 
-    /// What most packets need of the flows is asked for.
+    /// Where the flows of packets are likely to be; what most packets need of these is asked for.
     #[inline(never)]
     fn locate_all(&self, packets: &[Pending]) -> Located {
         let mut located = [u32::MAX; STRETCH];
@@ -65,8 +66,8 @@ impl Judge {
         located
     }
 
-    /// Asks for what a packet needs beside that, if it is one of the few that do. By now memory has
-    /// brought the flow, which tells.
+    /// Asks for what packets need beside that which are among the few that do. By now memory has
+    /// brought their flows, which tell.
     #[inline(never)]
     fn prefetch_rarer(&self, packets: &[Pending], located: &Located) {
         for (pending, at) in packets.iter().zip(located) {
