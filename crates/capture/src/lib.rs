@@ -6,7 +6,7 @@
 //!
 //! | in reading order | holds |
 //! |---|---|
-//! | [`source`] | [`Source`], [`Progress`], [`Interface`]: what the rest of vtap sees |
+//! | [`source`] | [`Source`], [`Taker`], [`Progress`], [`Interface`]: what the rest of vtap sees |
 //! | [`inputs`] | [`open`], [`Inputs`]: from what was typed to one source |
 //! | `merge` | several files by time, opened when their turn comes |
 //! | [`file`](mod@file) | [`File`]: pcap or pcapng, plain, `.gz` or `.zst`, mapped or read |

@@ -30,7 +30,7 @@ const AHEAD: usize = 8192;
 /// (`fault_around_bytes` in its debugfs).
 const FAULT: usize = 64 << 10;
 
-/// Cache lines that are asked for with each record.
+/// Cache lines that are asked for at a time.
 const LINES: usize = 8;
 
 const CACHE_LINE: usize = 64;
