@@ -167,7 +167,6 @@ impl Judge {
     #[inline(never)]
     fn judge_one<S: Sink>(&mut self, pending: &Pending, sink: &mut S) -> Result<Outcome, S::Error> {
         let located = self.table.locate(pending.hash);
-        self.stats.packets += 1;
         self.judge(pending, located, sink)
     }
 
@@ -181,6 +180,7 @@ impl Judge {
         let Pending { occasion, sight, sighting, hash, observed, .. } = pending;
         let (hash, sight, sighting) = (*hash, *sight, *sighting);
         self.advance(occasion.time, sink)?;
+        self.stats.packets += 1;
         self.tap(occasion, sight.tap(), sink)?;
         let observed = match observed {
             Ok(observed) => observed,

@@ -29,7 +29,6 @@ impl Judge {
             let behind = batch.get(number * STRETCH..).unwrap_or_default();
             behind.get(..STRETCH).unwrap_or(behind)
         };
-        self.stats.packets += batch.len() as u64;
         self.prefetch_index(stretch(0));
         self.prefetch_index(stretch(1));
         let mut next = self.locate_all(stretch(0));
