@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use vtap_packet::ip::V4_FRAGMENT;
 use vtap_packet::{EtherType, LinkType, Packet, Protocol, Tunnel, Vni};
 
 use crate::PortSet;
@@ -15,9 +16,6 @@ const ENVELOPE: usize = 20 + 8 + 8;
 
 /// Up to the protocol of the inner IP header: envelope, Ethernet, 10 bytes.
 const HEAD: usize = ENVELOPE + 14 + 10;
-
-/// The flag "more fragments" and the offset, in their word (RFC 791 section 3.1).
-const FRAGMENT: u16 = 0x3fff;
 
 /// An envelope of the usual shape.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +57,7 @@ impl<'a> Envelope<'a> {
         let total_len = u16::from_be_bytes([head[2], head[3]]);
         let udp_len = u16::from_be_bytes([head[24], head[25]]);
         let usual = head[0] == 0x45
-            && u16::from_be_bytes([head[6], head[7]]) & FRAGMENT == 0
+            && u16::from_be_bytes([head[6], head[7]]) & V4_FRAGMENT == 0
             && head[9] == Protocol::UDP.0
             && usize::from(udp_len) + 20 == usize::from(total_len)
             // The I flag and no other, nothing reserved.

@@ -6,6 +6,7 @@
 use std::hash::BuildHasher;
 use std::net::Ipv4Addr;
 
+use vtap_packet::ip::V4_FRAGMENT;
 use vtap_packet::tcp::{Flags, Tcp};
 use vtap_packet::{LinkType, Packet, Protocol, Vni, checksum};
 
@@ -19,9 +20,6 @@ use crate::state::Kind;
 
 /// Ethernet, IPv4, TCP.
 const HEADERS: usize = 14 + 20 + 20;
-
-/// The flag "more fragments" and the offset, in their word (RFC 791 section 3.1).
-const FRAGMENT: u16 = 0x3fff;
 
 /// Reads such a frame into its place; of any other, `None`, and what is there then counts for
 /// nothing.
@@ -37,7 +35,7 @@ pub(crate) fn read(
     let total_len = u16::from_be_bytes([head[16], head[17]]);
     let usual = packet.link == LinkType::ETHERNET
         && head[12..15] == [0x08, 0x00, 0x45]
-        && u16::from_be_bytes([head[20], head[21]]) & FRAGMENT == 0
+        && u16::from_be_bytes([head[20], head[21]]) & V4_FRAGMENT == 0
         && head[23] == Protocol::TCP.0;
     if !usual {
         return None;

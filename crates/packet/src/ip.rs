@@ -12,6 +12,10 @@ use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice};
 use crate::error::{Layer, Malformed};
 use crate::{EtherType, checksum};
 
+/// What of the IPv4 word of flags and offset is not zero in a fragment: "more fragments", and the
+/// offset (RFC 791 section 3.1).
+pub const V4_FRAGMENT: u16 = 0x3fff;
+
 /// IP protocol number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Protocol(pub u8);
