@@ -17,8 +17,11 @@ pub(crate) trait Belt {
     /// Takes a packet that looks as most do to its source.
     fn take(&mut self, packet: Packet<'_>) -> Result<(), Self::Error>;
 
-    /// Takes any packet; in a place of its own, so that `take` is inlined once for each format.
-    fn take_any(&mut self, packet: Packet<'_>) -> Result<(), Self::Error>;
+    /// Takes any packet; in a place of its own, as `take` is inlined once for each format.
+    #[inline(never)]
+    fn take_any(&mut self, packet: Packet<'_>) -> Result<(), Self::Error> {
+        self.take(packet)
+    }
 }
 
 /// Puts every packet of a source on a belt.

@@ -64,7 +64,6 @@ impl<S: Sink> Belt for Queue<'_, S> {
         self.pipeline.queue(packet, self.sink)
     }
 
-    #[inline(always)]
     fn take_any(&mut self, packet: Packet<'_>) -> Result<(), S::Error> {
         self.pipeline.queue_any(packet, self.sink)
     }
@@ -106,11 +105,6 @@ where
 
     #[inline(always)]
     fn take(&mut self, packet: Packet<'_>) -> Result<(), S::Error> {
-        self.pipeline.push(packet, self.sink, &mut *self.watch)
-    }
-
-    #[inline(never)]
-    fn take_any(&mut self, packet: Packet<'_>) -> Result<(), S::Error> {
         self.pipeline.push(packet, self.sink, &mut *self.watch)
     }
 }
